@@ -28,9 +28,11 @@ from scratchlm.base.errors import UserError
 from scratchlm.cli import first_words
 from scratchlm.command import Command
 from scratchlm.commands import COMMANDS, FUNCTIONS, experiment_command
+from scratchlm.compiled.decoder import unsupported
 from scratchlm.config.flags import SHORT
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.quiz.cards import built_in
+from scratchlm.model.decoder import initialise
 from scratchlm.pretraining.depth_scaling import is_published
 from scratchlm.weights.checkpoint import save_model
 
@@ -306,6 +308,12 @@ def test_the_norm_that_contributing_adds_is_one() -> None:
             compile(f"from __future__ import annotations\n{block}", "CONTRIBUTING.md", "exec", dont_inherit=True), names
         )
     names["test_scale_norm_equals_the_papers_formula"]()
+    decoder = transfer.model().decoder
+    decoder.final_norm = names["ScaleNorm"](decoder.config.width, names["ScaleNormConfig"]())
+    initialise(decoder, 0)
+    assert decoder.final_norm.weight.item() == pytest.approx(decoder.config.width**0.5)
+    object.__setattr__(decoder.config, "norm", names["ScaleNormConfig"]())  # which the union here does not have
+    assert unsupported(decoder) == "another norm than RMS norm and layer norm"
     recipe = tomllib.loads(blocks(text, "toml")[0])
     assert recipe["model"]["norm"]["type"] == names["ScaleNormConfig"].type
 

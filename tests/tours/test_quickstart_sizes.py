@@ -143,7 +143,7 @@ def test_a_sample_is_cut_at_its_deadline(tmp_path: Path) -> None:
 def test_the_run_says_at_its_start_what_it_will_do() -> None:
     corpus = storyworld_corpus(30_000, 0)
     size = Size(Speed(2, 64, 98_304, 30_720.0), "fp32", 100.0, 36, 180)
-    told = size.told(0.5, corpus, 50.0)
+    told = size.sentence(0.5, corpus, 50.0)
     assert told.startswith("0.5 minutes: 2 layers of width 64 in fp32, about 1,000 steps of pretraining")
     assert "180 questions, 36 sentences" in told
 

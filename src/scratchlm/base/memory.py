@@ -20,8 +20,8 @@ def available_memory() -> int | None:
     """Return the bytes that this process may still take, or None where the system does not say."""
     found = []
     try:
-        told = Path("/proc/meminfo").read_text(encoding="ascii")
-        found.append(int(told.split("MemAvailable:")[1].split()[0]) * 1024)
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        found.append(int(text.split("MemAvailable:")[1].split()[0]) * 1024)
     except (OSError, IndexError, ValueError):
         if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -36,8 +36,8 @@ def available_memory() -> int | None:
 def peak_memory() -> int | None:
     """Return the most bytes that this process has held at once, or None where the system does not say."""
     try:
-        told = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        return int(told.split("VmHWM:")[1].split()[0]) * 1024
+        text = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(text.split("VmHWM:")[1].split()[0]) * 1024
     except (OSError, IndexError, ValueError):
         if sys.platform == "win32":
             return None

@@ -94,8 +94,8 @@ def locked(out: Path) -> Iterator[None]:
 
 def _holder(path: Path) -> str:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return f"another process (pid {told['pid']} on {told['host']}, since {told['since']})"
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return f"another process (pid {values['pid']} on {values['host']}, since {values['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
 

@@ -87,5 +87,5 @@ def whole(where: Path | str, what: str) -> Iterator[None]:
     except UserError:
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError, re.error) as error:
-        told = " ".join(str(error).split())[:200]
-        raise UserError(f"{where}: not a whole {what} ({type(error).__name__}: {told}); restore the file") from error
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{where}: not a whole {what} ({type(error).__name__}: {reason}); restore the file") from error

@@ -52,8 +52,8 @@ def local_copy(address: str, cache: Path, wanted: Callable[[Path], bool], kinds:
         raise
     except Exception as error:  # each store has its own kinds
         if known:
-            told = one_line(f"note: {address}: cannot be reached ({error}); what was fetched before is read")
-            print(told, file=sys.stderr)
+            note = one_line(f"note: {address}: cannot be reached ({error}); what was fetched before is read")
+            print(note, file=sys.stderr)
             return place / name
         raise UserError(
             one_line(f"{address}: cannot be reached ({error}); check address, network and access")

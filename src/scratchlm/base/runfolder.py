@@ -76,10 +76,10 @@ class Record:
 
     def values(self) -> dict[str, Any]:
         """Return what the kind holds, in the order of its line: all but kind, step and timing."""
-        told = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
+        pairs = ((field, getattr(self, field.name)) for field in dataclasses.fields(self))
         return {
             field.name: value
-            for field, value in told
+            for field, value in pairs
             if field.name not in ("step", "timing") and not (value is None and field.default is None)
         }
 
@@ -274,12 +274,12 @@ def history_of(checkpoint: Path) -> dict[str, Any]:
     if not steps:
         return {}
     bounds = [0, *(record.step for record in steps[:-1]), end]
-    told: dict[str, Any] = {"tokens": 0, "seconds": 0.0}
+    history: dict[str, Any] = {"tokens": 0, "seconds": 0.0}
     for record, (begin, after) in zip(steps, itertools.pairwise(bounds), strict=True):
-        told["tokens"] += (after - begin) * record.tokens
-        told["seconds"] += (after - begin) * record.timing.seconds
+        history["tokens"] += (after - begin) * record.tokens
+        history["seconds"] += (after - begin) * record.timing.seconds
     last = next((record.values() for record in reversed(records) if isinstance(record, Evaluation)), {})
     manifest = read_json(run / MANIFEST_FILE) if (run / MANIFEST_FILE).exists() else {}
     if len(records) == len(every) and "joules" in manifest:
-        told["joules"] = manifest["joules"]
-    return told | {key: last[key] for key in ("loss", "bits_per_byte") if key in last}
+        history["joules"] = manifest["joules"]
+    return history | {key: last[key] for key in ("loss", "bits_per_byte") if key in last}

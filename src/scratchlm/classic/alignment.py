@@ -95,11 +95,11 @@ def learn_translation(
     together = np.bincount(cells.source_of_pair)
     t = 1 / together[cells.source_of_pair]
     a = np.array([1 / (length + 1) for _, _, length, _ in cells.places])
-    told = []
+    losses = []
     for number in range(rounds + place_rounds):
         weights = t[cells.pair] * a[cells.place]
         sums = np.bincount(cells.target, weights=weights)
-        told.append(float(np.log(sums).sum()))
+        losses.append(float(np.log(sums).sum()))
         posterior = weights / sums[cells.target]  # probability that this word of f aligns with this word of e
         counts = np.bincount(cells.pair, weights=posterior)
         t = counts / np.bincount(cells.source_of_pair, weights=counts)[cells.source_of_pair]
@@ -114,7 +114,7 @@ def learn_translation(
     if place_rounds:
         for (i, j, length, other), probability in zip(cells.places, a, strict=True):
             places[j, length, other][i] = float(probability)
-    return WordTranslation(dict(words), dict(places), told)
+    return WordTranslation(dict(words), dict(places), losses)
 
 
 def _cells(sentences: Sequence[tuple[Sequence[str], Sequence[str]]]) -> _Cells:

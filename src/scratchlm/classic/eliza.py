@@ -66,9 +66,9 @@ class Eliza:
 
     def respond(self, sentence: str) -> str:
         """Answer by the highest-ranked rule that matches, else from memory, else with a neutral sentence."""
-        told = " ".join(re.sub(r"[^\w' ]+", " ", sentence.lower()).split())
+        words = " ".join(re.sub(r"[^\w' ]+", " ", sentence.lower()).split())
         for rule in self._rules:
-            match = re.search(rule.pattern, told)
+            match = re.search(rule.pattern, words)
             if match is None:
                 continue
             rest = turned(match["rest"].strip())

@@ -27,6 +27,7 @@ from scratchlm.model.attention.grouped import GroupedQueryAttention
 from scratchlm.model.blocks import Blocks
 from scratchlm.model.config import (
     ExpertsConfig,
+    LayerNormConfig,
     MLPConfig,
     RMSNormConfig,
     RopeConfig,
@@ -70,6 +71,8 @@ def unsupported(decoder: Decoder) -> str | None:
         return "weights in NF4"
     if any("value_embedding" in name and layer.active for name, layer in adapted(decoder).items()):
         return "an adapter of the gates of values"
+    if not isinstance(config.norm, RMSNormConfig | LayerNormConfig):
+        return "another norm than RMS norm and layer norm"
     if isinstance(config.feed_forward, ExpertsConfig):
         return "a mixture of experts"
     if grouped(config).qk_norm and grouped(config).qk_norm_span == "all":

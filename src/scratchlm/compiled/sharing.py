@@ -129,8 +129,8 @@ class Team:
         """`help(bell, mine)` takes part in steps until none comes for a while."""
         self.bell, self._helpers = np.zeros(LINE, np.int64), np.zeros((count, LINE), np.int64)
         self._wake, ended = [threading.Semaphore(0) for _ in range(count)], threading.Event()
-        told = [(wake, ended, self.bell, mine, help) for wake, mine in zip(self._wake, self._helpers, strict=True)]
-        threads = [threading.Thread(target=_help, args=each, daemon=True) for each in told]
+        arguments = [(wake, ended, self.bell, mine, help) for wake, mine in zip(self._wake, self._helpers, strict=True)]
+        threads = [threading.Thread(target=_help, args=each, daemon=True) for each in arguments]
         for thread in threads:
             thread.start()
         weakref.finalize(self, _dismiss, self._wake, ended, threads)

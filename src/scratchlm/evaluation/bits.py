@@ -52,8 +52,8 @@ class HeldOutLoss:
 
     def as_dict(self) -> dict[str, float]:
         """Return all figures by name."""
-        told = {"loss": self.loss, "perplexity": self.perplexity, "bits_per_byte": self.bits_per_byte}
-        return {**told, "tokens": self.tokens, "bytes": self.text_bytes}
+        values = {"loss": self.loss, "perplexity": self.perplexity, "bits_per_byte": self.bits_per_byte}
+        return {**values, "tokens": self.tokens, "bytes": self.text_bytes}
 
 
 def count_text_bytes(tokens: Tokens, tokenizer: Tokenizer) -> int:

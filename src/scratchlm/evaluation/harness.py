@@ -64,11 +64,11 @@ def adapter(model: str | Path | SavedModel, *, rows: int = ROWS, dtype: torch.dt
     return Adapter()
 
 
-def _until(model: SavedModel, context: str, told: dict[str, Any]) -> str:
+def _until(model: SavedModel, context: str, settings: dict[str, Any]) -> str:
     """Continue a text until one of the task's stop texts, greedily unless the task samples."""
-    stops = [told["until"]] if isinstance(told.get("until"), str) else list(told.get("until") or ())
-    most = int(told.get("max_gen_toks", MAX_TOKENS))
-    temperature = float(told.get("temperature", 0.0)) if told.get("do_sample") else 0.0
+    stops = [settings["until"]] if isinstance(settings.get("until"), str) else list(settings.get("until") or ())
+    most = int(settings.get("max_gen_toks", MAX_TOKENS))
+    temperature = float(settings.get("temperature", 0.0)) if settings.get("do_sample") else 0.0
     begin = [] if model.tokenizer.begin_of_text is None else [model.tokenizer.begin_of_text]
     prompt = fitted([*begin, *model.tokenizer.encode(context)], most, model.decoder.config.context)
     config = SamplingConfig(max_tokens=most, temperature=temperature)
@@ -103,7 +103,7 @@ def _write_task(folder: Path, name: str, kind: Kind, items: Sequence[Item]) -> N
     ]
     data = folder / f"{name}.jsonl"
     write_text(data, "".join(json.dumps(row) + "\n" for row in rows))
-    told: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "task": name,
         "dataset_path": "json",
         "dataset_kwargs": {"data_files": {"test": str(data.absolute())}},
@@ -112,10 +112,10 @@ def _write_task(folder: Path, name: str, kind: Kind, items: Sequence[Item]) -> N
         "num_fewshot": 0,
     }
     if kind == "choices":
-        told |= {"output_type": "multiple_choice", "doc_to_choice": "answers", "doc_to_target": "gold"}
+        settings |= {"output_type": "multiple_choice", "doc_to_choice": "answers", "doc_to_target": "gold"}
         metrics = ["acc", "acc_norm"]
     else:
-        told |= {"output_type": "loglikelihood", "doc_to_target": "{{' ' + answers[0]}}"}
+        settings |= {"output_type": "loglikelihood", "doc_to_target": "{{' ' + answers[0]}}"}
         metrics = ["acc", "perplexity"]
-    told["metric_list"] = [{"metric": metric} for metric in metrics]
-    write_text(folder / f"{name}.yaml", json.dumps(told, indent=1))  # JSON is YAML
+    settings["metric_list"] = [{"metric": metric} for metric in metrics]
+    write_text(folder / f"{name}.yaml", json.dumps(settings, indent=1))  # JSON is YAML

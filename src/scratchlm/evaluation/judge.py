@@ -37,7 +37,7 @@ class Judged:
     """Ties in which the judge named the same position both times (position bias)."""
     unread: int
     """Ties in which at least one reply was none of A, B and T."""
-    told: str
+    summary: str
 
 
 def judge_pair(judge: Endpoint, question: str, first: str, second: str) -> tuple[Verdict, bool, bool]:
@@ -75,9 +75,9 @@ def judge_pairs(judge: Endpoint, pairs: Sequence[tuple[str, str, str]]) -> Judge
         fraction = counts["second"] / decided
         outcome = f"the second is preferred in {fraction:.0%} of {decided:,} ({low:.0%} to {high:.0%})"
     swayed, unread = sum(kept for _, kept, _ in found), sum(silent for _, _, silent in found)
-    told = f"judged: {outcome}; {counts['tie']:,} ties, in {swayed:,} of them the judge repeated a position"
-    told += f", in {unread:,} it gave no letter" if unread else ""
-    return Judged(len(pairs), counts["first"], counts["second"], counts["tie"], swayed, unread, told)
+    sentence = f"judged: {outcome}; {counts['tie']:,} ties, in {swayed:,} of them the judge repeated a position"
+    sentence += f", in {unread:,} it gave no letter" if unread else ""
+    return Judged(len(pairs), counts["first"], counts["second"], counts["tie"], swayed, unread, sentence)
 
 
 def judge_results(first: TasksResult, second: TasksResult, judge: Endpoint) -> dict[str, Any]:

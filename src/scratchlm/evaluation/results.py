@@ -146,7 +146,7 @@ class ComparisonResult(Result):
             ]
         if self.left_out:
             lines.append(f"not compared, because they are not means over items: {'; '.join(self.left_out)}")
-        return "\n".join([*lines, *([] if self.judged is None else [str(self.judged["told"])])])
+        return "\n".join([*lines, *([] if self.judged is None else [str(self.judged["summary"])])])
 
 
 def _gap(each: Compared, value: float) -> str:
@@ -205,8 +205,8 @@ def largest_gap(first: Sequence[TaskResult], second: Sequence[TaskResult]) -> fl
         if _values(task.shuffled) != _values(other.shuffled):
             problems.append(f"{task.name}: the scores with shuffled words differ")
         if changed:
-            told = f"the results of {len(changed):,} of {len(pairs):,} items differ: {changed[:3]}"
-            problems.append(f"{task.name}: {told}")
+            sentence = f"the results of {len(changed):,} of {len(pairs):,} items differ: {changed[:3]}"
+            problems.append(f"{task.name}: {sentence}")
         gaps = [abs(x - y) for a, b in pairs for x, y in zip(a.nats, b.nats, strict=True)]
         gap = max([gap, *gaps])
     if problems:

@@ -66,20 +66,20 @@ class EvaluateResult(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain data."""
-        told = {"model": self.model, "text": self.text, "documents": self.documents, **self.held_out.as_dict()}
+        values = {"model": self.model, "text": self.text, "documents": self.documents, **self.held_out.as_dict()}
         counted = {} if self.ngrams is None else self.ngrams.as_dict()
-        return {**told, **counted, "unknown": self.unknown, "seconds": self.seconds}
+        return {**values, **counted, "unknown": self.unknown, "seconds": self.seconds}
 
     def __rich__(self) -> str:
         held = self.held_out
-        told = (
+        sentence = (
             f"{held.bits_per_byte:.4f} bits per byte, loss {held.loss:.4f} nats a token, perplexity "
             f"{held.perplexity:.2f}, over {held.tokens:,} tokens ({held.text_bytes:,} bytes, {self.documents:,} "
             f"documents), each predicted once; {self.seconds:.1f} s"
         )
         if self.ngrams is not None:
             alone, both = self.ngrams.alone, self.ngrams.interpolated
-            told += (
+            sentence += (
                 f"\n{self.ngrams.order}-grams of the training side alone: {alone.bits_per_byte:.4f} bits per byte; the "
                 f"model interpolated with them: {both.bits_per_byte:.4f} (weight of the n-grams at the end: "
                 f"{self.ngrams.weight:.2f})"
@@ -88,7 +88,7 @@ class EvaluateResult(Result):
             f"\n{self.unknown:,} of the tokens are {UNKNOWN}, words outside the vocabulary: they count no bytes, "
             "and bits per byte cannot be compared with other tokenizers"
         )
-        return told + unknown if self.unknown else told
+        return sentence + unknown if self.unknown else sentence
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,8 +151,8 @@ def evaluate_text(config: EvaluateConfig) -> EvaluateResult:
         held_out = HeldOutLoss(float(nats.sum()), len(nats), count_text_bytes(tokens, tokenizer))
         counted = ngram_loss(nats, ngrams, tokenizer, tokens, held_out.text_bytes)
     unknown = count_unknown(tokens, tokenizer)
-    told = str(models[0]) if len(models) == 1 else f"{config.model}: {len(models)} models as one"
-    return EvaluateResult(told, name, held_out, documents, time.perf_counter() - started, unknown, counted)
+    described = str(models[0]) if len(models) == 1 else f"{config.model}: {len(models)} models as one"
+    return EvaluateResult(described, name, held_out, documents, time.perf_counter() - started, unknown, counted)
 
 
 def _encode(config: EvaluateConfig, tokenizer: Tokenizer) -> tuple[ArrayTokens, int]:

@@ -210,8 +210,8 @@ def read_task(spec: str) -> Task:
                 what = f"no {error}" if isinstance(error, KeyError) else str(error)
                 problems.append(f"{record.place}: no item of {name} ({what})")
                 continue
-            told = (record.values.get(name) for name in ("cluster", "passage"))
-            cluster = item.cluster or next((str(value) for value in told if value is not None), "")
+            values = (record.values.get(name) for name in ("cluster", "passage"))
+            cluster = item.cluster or next((str(value) for value in values if value is not None), "")
             id = f"{file.stem}/{record.values.get('id', number)}"
             items.append(replace(item, id=id, cluster=cluster, set=file.stem if len(files) > 1 else ""))
     raise_first(problems, "lines")

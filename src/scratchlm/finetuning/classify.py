@@ -256,7 +256,7 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
     def _logits(self, decoder: Decoder, side: Side) -> np.ndarray:
         return text_logits(decoder, side.rows, DTYPES[self.config.dtype])
 
-    def result(self, kept: SavedModel, best: KeepBest, told: dict[str, Any]) -> ClassifyResult:
+    def result(self, kept: SavedModel, best: KeepBest, common: dict[str, Any]) -> ClassifyResult:
         """Choose temperature and threshold on the validation texts, and score what is held out."""
         assert self.config.out is not None
         assert kept.classes is not None
@@ -287,7 +287,7 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
             f1_at_half=f1_of(truth, predicted_classes(predicted, self.positive), len(self.labels), self.positive),
             baseline=self.baseline,
             mistakes=self._mistakes(threshold_used),
-            **told,
+            **common,
         )
 
     def _chosen(self, decoder: Decoder) -> tuple[float, float | None]:

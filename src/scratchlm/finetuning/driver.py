@@ -109,7 +109,7 @@ class Stage(ABC, Generic[C, R]):
         """Return what is logged of held-out data."""
 
     @abstractmethod
-    def result(self, kept: SavedModel, best: KeepBest, told: dict[str, Any]) -> R:
+    def result(self, kept: SavedModel, best: KeepBest, common: dict[str, Any]) -> R:
         """Look at the kept model and return the result, of which `told` holds what all have."""
 
     def shown(self, result: R) -> dict[str, Any]:
@@ -148,8 +148,8 @@ def finetune(
         best = _trained(stage, model, runtime, on_step)
         kept = load_model(out / MODEL, base=None if model.base is None else model.base.path)
         kept.decoder.to(runtime.device)
-        told = {"out": str(out), "step": best.step, "steps": config.training.steps, "chosen": config.keep == "best"}
-        result = stage.result(kept, best, {**told, "seconds": 0.0})
+        common = {"out": str(out), "step": best.step, "steps": config.training.steps, "chosen": config.keep == "best"}
+        result = stage.result(kept, best, {**common, "seconds": 0.0})
         result.seconds = time.perf_counter() - (stage.started or started)
         write_run_result(out, result.as_dict())
         write_report(out, f"{stage.kind}.jinja", result=result, kept=result.kept(), **stage.shown(result))
@@ -236,8 +236,8 @@ def equip(model: SavedModel, config: FinetuneConfig) -> None:
     if config.lora or config.frozen_layers:
         own = frozenset(n for n, parameter in model.decoder.named_parameters() if parameter.requires_grad)
         model.base = base_of(find_model(config.init), own)
-    told = {"init": config.init.name, "taught": None if config.data is None else config.data.name}
-    model.provenance = {**model.provenance, **told}
+    origin = {"init": config.init.name, "taught": None if config.data is None else config.data.name}
+    model.provenance = {**model.provenance, **origin}
     for name in ("questions", "stories"):  # of an earlier training
         model.provenance.pop(name, None)
 

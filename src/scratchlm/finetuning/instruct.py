@@ -91,8 +91,8 @@ class InstructResult(FinetuneResult):
             self.verdict,
         ]
         for each in self.exchanges[:2]:
-            told = {"asked:  ": each.question, "before: ": each.before, "after:  ": each.after}
-            lines += [f"{what}{_line(text)}" for what, text in told.items()]
+            texts = {"asked:  ": each.question, "before: ": each.before, "after:  ": each.after}
+            lines += [f"{what}{_line(text)}" for what, text in texts.items()]
         return lines
 
 
@@ -162,7 +162,7 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
                 total += float(next_token_loss(decoder, batch.to(device)))
         return {"loss": total / sum(batch.target_count for batch in self.rows)}
 
-    def result(self, kept: SavedModel, best: KeepBest, told: dict[str, Any]) -> InstructResult:
+    def result(self, kept: SavedModel, best: KeepBest, common: dict[str, Any]) -> InstructResult:
         """Answer again, and compare."""
         assert best.best is not None
         (after, recalled), longest = self._answers(kept), self.config.training.sequence_length + 1
@@ -189,7 +189,7 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
             split="file" if self.config.held_out is not None else self.config.split,
             verdict=f"{self.verdict.title}. {self.verdict.reason} {self.verdict.advice}".strip(),
             recall=None if self.small is None else recall(self.small, self.recalled, recalled),
-            **told,
+            **common,
         )
 
     def shown(self, result: InstructResult) -> dict[str, Any]:

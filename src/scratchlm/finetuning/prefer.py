@@ -168,7 +168,7 @@ class PreferStage(Stage[PreferTrainingConfig, PreferResult]):
             total["margin"] += float(lead.sum())
         return {name: value / len(self.held) for name, value in total.items()}
 
-    def result(self, kept: SavedModel, best: KeepBest, told: dict[str, Any]) -> PreferResult:
+    def result(self, kept: SavedModel, best: KeepBest, common: dict[str, Any]) -> PreferResult:
         """Measure the kept model, and how far it moved from the reference model."""
         after, held_out = self.measure(kept.decoder), len(self.held)
         return PreferResult(
@@ -182,7 +182,7 @@ class PreferStage(Stage[PreferTrainingConfig, PreferResult]):
             led=after["led"],
             margin=after["margin"],
             kl=self._divergence(kept),
-            **told,
+            **common,
         )
 
     def shown(self, result: PreferResult) -> dict[str, Any]:
@@ -203,7 +203,7 @@ class PreferStage(Stage[PreferTrainingConfig, PreferResult]):
         device = decoder.device
         sums = [answer_log_probabilities(decoder, batch.to(device))[0].tolist() for batch in self._laid(pairs)]
         both = [(rows[i], rows[i + 1]) for rows in sums for i in range(0, len(rows), 2)]
-        return [dataclasses.replace(pair, reference=told) for pair, told in zip(pairs, both, strict=True)]
+        return [dataclasses.replace(pair, reference=reference) for pair, reference in zip(pairs, both, strict=True)]
 
     @torch.no_grad()
     def _divergence(self, kept: SavedModel) -> float | None:

@@ -131,7 +131,7 @@ class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
         """Return the mean true score of the held-out questions."""
         return {"score": _mean(self._scores(self._answers(self.model)))}
 
-    def result(self, kept: SavedModel, best: KeepBest, told: dict[str, Any]) -> ReinforceResult:
+    def result(self, kept: SavedModel, best: KeepBest, common: dict[str, Any]) -> ReinforceResult:
         """Answer again, and compare the course of reward and true score in the log."""
         after, held_out = self._answers(kept), self.task.held_out
         rewards = [record.reward for record in self._log(Rollout) if record.step]
@@ -147,7 +147,7 @@ class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
                 (item.question, item.answer, one, other)
                 for item, one, other in zip(held_out[:SHOWN], self.before, after, strict=False)
             ],
-            **told,
+            **common,
         )
 
     def shown(self, result: ReinforceResult) -> dict[str, Any]:

@@ -88,10 +88,10 @@ class Verdict:
     hacked: bool
 
     def __str__(self) -> str:
-        told = f"the reward changed by {self.reward_gain:+.2f} and the true score by {self.score_gain:+.2f}"
+        sentence = f"the reward changed by {self.reward_gain:+.2f} and the true score by {self.score_gain:+.2f}"
         if self.hacked:
-            return f"reward hacking: {told}; the model earns the reward without doing the task"
-        return f"no sign of reward hacking: {told}"
+            return f"reward hacking: {sentence}; the model earns the reward without doing the task"
+        return f"no sign of reward hacking: {sentence}"
 
 
 def hacked(rewards: Sequence[float], scores: Sequence[float]) -> Verdict:

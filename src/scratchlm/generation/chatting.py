@@ -42,8 +42,8 @@ class Chat:
             "/reset": self._reset,
             "/save": self._save,
             "/load": self._load,
-            "/seed": lambda told: self._set("seed", told, int),
-            "/temperature": lambda told: self._set("temperature", told, float),
+            "/seed": lambda text: self._set("seed", text, int),
+            "/temperature": lambda text: self._set("temperature", text, float),
             "/alternatives": self._alternatives,
             "/help": lambda _: HELP,
             EXIT: lambda _: "",
@@ -72,16 +72,16 @@ class Chat:
         self.turns = [turn for turn in self.turns if turn["role"] == "system"]
         return "the conversation is forgotten" + (", the system message stays" if self.turns else "")
 
-    def _save(self, told: str) -> str:
-        path = _file(told, "/save")
+    def _save(self, text: str) -> str:
+        path = _file(text, "/save")
         try:
             write_json(path, {"messages": self.turns})
         except OSError as error:
             raise explain_os_error(error, path) from error
         return f"{len(self.turns)} messages written to {path}"
 
-    def _load(self, told: str) -> str:
-        path = _file(told, "/load")
+    def _load(self, text: str) -> str:
+        path = _file(text, "/load")
         found = read_json(path)
         messages = found.get("messages") if isinstance(found, dict) else None
         known = isinstance(messages, list) and all(
@@ -98,19 +98,19 @@ class Chat:
         self.turns = [dict(each) for each in messages]
         return f"{len(self.turns)} messages read from {path}"
 
-    def _set(self, name: str, told: str, kind: Callable[[str], float]) -> str:
+    def _set(self, name: str, text: str, kind: Callable[[str], float]) -> str:
         try:
-            value = kind(told)
+            value = kind(text)
         except ValueError:
-            raise UserError(f"/{name}: {told!r} is no number; give one, as in /{name} 1") from None
+            raise UserError(f"/{name}: {text!r} is no number; give one, as in /{name} 1") from None
         change: dict[str, Any] = {name: value}
         self.sampling = dataclasses.replace(self.sampling, **change)
         return f"{name} {value}"
 
-    def _alternatives(self, told: str) -> str:
+    def _alternatives(self, word: str) -> str:
         if not self.turns or self.turns[-1]["role"] != "assistant":
             raise UserError("/alternatives: there is no answer yet; ask something first")
-        count = int(told) if told.isascii() and told.isdigit() and 0 < len(told) < 6 and int(told) else SHOWN
+        count = int(word) if word.isascii() and word.isdigit() and 0 < len(word) < 6 and int(word) else SHOWN
         if len(self.turns) < 2:
             raise UserError("/alternatives: there is no question before the answer; ask something first")
         found = self.speaker.alternatives(self.turns[:-1], self.turns[-1]["content"], count)
@@ -121,13 +121,13 @@ class Chat:
         return "\n".join(lines)
 
 
-def _file(told: str, command: str) -> Path:
-    if not told:
+def _file(text: str, command: str) -> Path:
+    if not text:
         raise UserError(f"{command}: names no file; give one, as in {command} talk.json")
     try:
-        return Path(told).expanduser()
+        return Path(text).expanduser()
     except RuntimeError as error:
-        raise UserError(f"{told}: {error}; give another path") from error
+        raise UserError(f"{text}: {error}; give another path") from error
 
 
 def _quoted(text: str) -> str:

@@ -35,7 +35,7 @@ def choose(requests: Sequence[Request], logits: Float[Tensor, "B V"]) -> list[Re
             request.fail(UserError(DIVERGED if spoiled else TOO_STRONG))
             diverged += [request] if spoiled else []
         else:
-            request.accept(token, _told(before[row], token, request.extras.logprobs) if row in before else None)
+            request.accept(token, _logprobs(before[row], token, request.extras.logprobs) if row in before else None)
     return diverged
 
 
@@ -61,6 +61,6 @@ def _log_probabilities(requests: Sequence[Request], logits: Float[Tensor, "B V"]
     return dict(zip(rows, logits[rows].float().log_softmax(1).cpu(), strict=True)) if rows else {}
 
 
-def _told(each: Float[Tensor, " V"], token: int, count: int | None) -> Logprobs:
+def _logprobs(each: Float[Tensor, " V"], token: int, count: int | None) -> Logprobs:
     likeliest = each.topk(min(count or 0, len(each)))
     return Logprobs(float(each[token]), list(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)))

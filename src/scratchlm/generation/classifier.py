@@ -47,8 +47,8 @@ class Answer:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
-        told = {"text": self.text, "label": self.label, "probabilities": self.probabilities}
-        return told if self.positive is None else {**told, "positive": self.positive, "threshold": self.threshold}
+        values = {"text": self.text, "label": self.label, "probabilities": self.probabilities}
+        return values if self.positive is None else {**values, "positive": self.positive, "threshold": self.threshold}
 
     def __str__(self) -> str:
         cells = [self.label, f"{self.probabilities[self.label]:.3f}"]

@@ -85,8 +85,10 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     if found is not None:
         detail = "products of equal numbers" if found.round_alike else "a run resumed on other ranks changes its bits"
         checks.append(Check("ranks: bit for bit", found.round_alike, detail))
-        told = "; ".join(f"{name}: {' and '.join(values)}" for name, values in found.differing.items())
-        checks.append(Check("ranks: versions and processors", not told, told or f"{len(found.ranks)} alike"))
+        differences = "; ".join(f"{name}: {' and '.join(values)}" for name, values in found.differing.items())
+        checks.append(
+            Check("ranks: versions and processors", not differences, differences or f"{len(found.ranks)} alike")
+        )
     return Diagnosis(about, speed, checks, found)
 
 

@@ -43,7 +43,7 @@ class Enlarged:
 
     head: Head
     pattern: str
-    told: str
+    caption: str
     """A line about it."""
 
 
@@ -142,7 +142,7 @@ def _large(each: Enlarged, weights: Float[Tensor, "T T"], tokens: Sequence[str],
     yield _text(
         left, top + 12, "head", f"head {each.head[0] + 1}.{each.head[1] + 1}: {each.pattern}", colour=each.pattern
     )
-    yield _text(left, top + 27, "dim", each.told)
+    yield _text(left, top + 27, "dim", each.caption)
     x, y = left + LABELS, top + 34
     yield from _tile(weights, each.head, {each.head: each.pattern}, (x, y), LARGE)
     bottom = y + LARGE * len(tokens) + 5
@@ -155,8 +155,10 @@ def _large(each: Enlarged, weights: Float[Tensor, "T T"], tokens: Sequence[str],
 
 def _legend(names: Mapping[Head, str], counts: Mapping[str, int], top: int) -> Iterator[str]:
     """Explain the colours, a line each."""
-    told = [(COLOURS[pattern], f"{pattern}: looks at {PATTERNS[pattern]}", pattern) for pattern in reversed(SPECIFIC)]
-    for index, (colour, text, pattern) in enumerate([*told, ("none", "none of these", "")]):
+    entries = [
+        (COLOURS[pattern], f"{pattern}: looks at {PATTERNS[pattern]}", pattern) for pattern in reversed(SPECIFIC)
+    ]
+    for index, (colour, text, pattern) in enumerate([*entries, ("none", "none of these", "")]):
         of, rarer = counts.get(pattern, 0), counts.get(pattern, 0) - sum(name == pattern for name in names.values())
         other = f", {rarer} of them in the colour of a rarer pattern" if rarer else ""
         text += f" ({of} head{'s' if of != 1 else ''}{other})" if pattern else ""

@@ -56,7 +56,7 @@ class Inspected(Result):
         rows["tokenizer"] = f"{self.tokenizer}, {self.vocabulary:,} ids; special: {', '.join(self.specials)}"
         rows["conversations"] = self.template
         facts = Table(show_header=False)
-        for name, text in [*rows.items(), *((name, _told(value)) for name, value in self.provenance.items())]:
+        for name, text in [*rows.items(), *((name, _shown(value)) for name, value in self.provenance.items())]:
             facts.add_row(name, text)
         return Group(parts, facts)
 
@@ -65,7 +65,7 @@ def inspect(config: InspectConfig) -> Inspected:
     """Read a model folder and count its parameters. Raises `UserError` where it is no model folder."""
     folder = find_model(config.model)
     model = load_model(folder, None)
-    told = {**model.provenance, **history_of(folder)}
+    history = {**model.provenance, **history_of(folder)}
     shape, sizes = model.decoder.config, sizes_of(model.decoder.config)
     dtypes = sorted({str(p.dtype).removeprefix("torch.") for p in model.decoder.parameters()})
     try:
@@ -90,11 +90,11 @@ def inspect(config: InspectConfig) -> Inspected:
         vocabulary=model.tokenizer.vocabulary_size,
         specials=dict(model.tokenizer.specials),
         template="ChatML" if model.template is not None and model.template.source == CHATML else template,
-        provenance={name: value for name, value in told.items() if value is not None and name != "family"},
+        provenance={name: value for name, value in history.items() if value is not None and name != "family"},
     )
 
 
-def _told(value: Any) -> str:
+def _shown(value: Any) -> str:
     """Format a value of the provenance for a reader."""
     if isinstance(value, list) and all(isinstance(each, dict) and "name" in each for each in value):
         return ", ".join(f"{each['name']} ({each.get('licence') or 'licence not stated'})" for each in value)

@@ -22,7 +22,7 @@ from scratchlm.model.feedforward import build_feed_forward
 from scratchlm.model.masks import causal_mask
 from scratchlm.model.network import CausalLM, Ids, Layer, SequenceModel, Stream, Transformer
 from scratchlm.model.ngrams import NgramEmbedding
-from scratchlm.model.norms import LayerNorm, RMSNorm, build_norm
+from scratchlm.model.norms import Norm, build_norm
 from scratchlm.model.positions import positions_within
 
 N = TypeVar("N", bound=SequenceModel)
@@ -186,7 +186,7 @@ def _seeing_both_ways(context: AttentionContext) -> AttentionContext:
 def initialise(network: N, seed: int) -> N:
     """Fill all weights from `seed` and return the network: normal, branch outputs scaled down by depth (GPT-2) or zero.
 
-    Vectors that multiply as they are begin at one; all others are added, or have one added to them, and begin at zero.
+    A norm says where its vectors begin; all others are added, and begin at zero.
     """
     config, generator = network.config, torch.Generator().manual_seed(seed)
     of_output = 0.0 if config.zero_init_outputs else config.init_std / math.sqrt(2 * config.layers)
@@ -195,8 +195,8 @@ def initialise(network: N, seed: int) -> N:
     for part in network.modules():
         if isinstance(part, X0Residual):
             constants |= {part.stream_scale: 1.0, part.embedding_scale: part.initial}
-        elif isinstance(part, LayerNorm) or (isinstance(part, RMSNorm) and not part.unit_offset):
-            constants |= {} if part.weight is None else {part.weight: 1.0}
+        elif isinstance(part, Norm):
+            constants |= part.initial()
         elif isinstance(part, Branch):
             spreads[part.last_matrix] = of_output
         elif isinstance(part, ValueEmbedding):

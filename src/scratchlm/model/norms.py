@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -23,7 +25,15 @@ def rms_norm(x: Float[Tensor, "*batch D"], eps: float, dtype: torch.dtype | None
     return fast_rms_norm(x, eps, dtype or x.dtype)
 
 
-class RMSNorm(nn.Module):
+class Norm(nn.Module, ABC):
+    """A norm. What is no norm of this file has no compiled code: it takes the plain path."""
+
+    @abstractmethod
+    def initial(self) -> dict[Tensor, float]:
+        """Return the number at which each of its vectors begins."""
+
+
+class RMSNorm(Norm):
     """Divide by the root of the mean square, then scale each channel (arXiv 1910.07467).
 
     Unlike layer norm it subtracts no mean and adds no bias.
@@ -36,6 +46,10 @@ class RMSNorm(nn.Module):
         initial = torch.zeros if config.unit_offset else torch.ones
         self.weight = nn.Parameter(initial(width)) if config.weight else None
 
+    def initial(self) -> dict[Tensor, float]:
+        """Return the number at which each of its vectors begins."""
+        return {} if self.weight is None else {self.weight: 0.0 if self.unit_offset else 1.0}
+
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Normalise the last axis; the shape is kept."""
         device = x.device.type  # under autocast the product that follows wants its dtype
@@ -46,7 +60,7 @@ class RMSNorm(nn.Module):
         return normed * ((1.0 + self.weight) if self.unit_offset else self.weight).to(dtype)
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(Norm):
     """Subtract the mean, divide by the standard deviation, scale and shift each channel (arXiv 1607.06450)."""
 
     def __init__(self, width: int, config: LayerNormConfig) -> None:
@@ -55,6 +69,10 @@ class LayerNorm(nn.Module):
         self.eps = config.eps
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width)) if config.bias else None
+
+    def initial(self) -> dict[Tensor, float]:
+        """Return the number at which each of its vectors begins."""
+        return {self.weight: 1.0} if self.bias is None else {self.weight: 1.0, self.bias: 0.0}
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Normalise the last axis; the shape is kept."""

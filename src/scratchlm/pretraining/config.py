@@ -240,8 +240,8 @@ class PlanConfig:
         if self.ranks == 1 and self.sharding != "none":
             problems.append(f"--sharding {self.sharding}: has no part with one rank; give --ranks too, or leave it out")
         if self.sharding == "hybrid" and self.ranks % self.ranks_per_machine:
-            told = f"{self.ranks} ranks are not divisible by the {self.ranks_per_machine} of --ranks-per-machine"
-            problems.append(f"--sharding hybrid: {told}; change one of them")
+            problem = f"{self.ranks} ranks are not divisible by the {self.ranks_per_machine} of --ranks-per-machine"
+            problems.append(f"--sharding hybrid: {problem}; change one of them")
         if self.mix_after and self.minutes is not None:
             problems.append(
                 "--mix-after: names a step, and --minutes decides how many there are; give --training.steps instead"

@@ -54,19 +54,21 @@ def compared(out: Path, manifest: dict[str, Any]) -> Sequence[tuple[str, str, st
     """Return what was expected of a finished run beside what came, as texts; nothing where nothing was forecast."""
     if not manifest.get("forecast"):
         return []
-    told = from_dict(Forecast, manifest["forecast"], "forecast", None)
+    expected = from_dict(Forecast, manifest["forecast"], "forecast", None)
     records = list(read_log(out / LOG_FILE))
     logged = [record.timing.seconds for record in records if isinstance(record, Train)]
     last = [record for record in records if isinstance(record, Evaluation)][-1]
     rows = []
-    if told.seconds is not None and logged:
+    if expected.seconds is not None and logged:
         took = last.step * median(logged)  # not every step is logged, and blocks are compiled in the first
-        rows.append(("seconds of all steps, by the median of those in the log", f"{told.seconds:,.0f}", f"{took:,.0f}"))
+        rows.append(
+            ("seconds of all steps, by the median of those in the log", f"{expected.seconds:,.0f}", f"{took:,.0f}")
+        )
     if manifest.get("peak_memory"):
-        rows.append(("memory, MB", f"{told.memory / 1e6:,.0f}", f"{manifest['peak_memory'] / 1e6:,.0f}"))
-    if told.loss is not None and last.bits_per_byte is not None:
+        rows.append(("memory, MB", f"{expected.memory / 1e6:,.0f}", f"{manifest['peak_memory'] / 1e6:,.0f}"))
+    if expected.loss is not None and last.bits_per_byte is not None:
         came = f"{last.bits_per_byte:.2f} on this run's text"
-        rows.append(("bits per byte on the books that the law was fitted to", f"{told.loss}", came))
+        rows.append(("bits per byte on the books that the law was fitted to", f"{expected.loss}", came))
     return rows
 
 

@@ -124,8 +124,8 @@ class Plan(Result):
             table.add_row("use", f"{100 * use:.0f}% of the product peak of {self.peak_flops / 1e9:,.0f} GFLOP/s")
             table.add_row("time", _duration(self.seconds))
         if self.rates is not None:
-            told = f"the loss falls fastest at {self.rates.steepest:.2g} and is lowest at {self.rates.lowest:.2g}"
-            table.add_row("learning rate", f"{self.learning_rate:g} in this recipe; rising over some steps, {told}")
+            rates = f"the loss falls fastest at {self.rates.steepest:.2g} and is lowest at {self.rates.lowest:.2g}"
+            table.add_row("learning rate", f"{self.learning_rate:g} in this recipe; rising over some steps, {rates}")
         table.add_row("expected loss", self.expected())
         return Group(table, _sizes_table(self.sizes)) if self.sizes else table
 

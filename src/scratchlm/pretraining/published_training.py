@@ -69,8 +69,8 @@ def beside_reference(parameters: int, tokens: float, flops: float) -> str:
         "tokens": tokens / other.tokens,
         "training FLOPs": flops / other.flops,
     }
-    told = [f"{ratio(of)}{' of' * (of < 1)} the {name}" for name, of in ratios.items()]
-    return f"{', '.join(told)} of {other.name}"
+    ratios_of = [f"{ratio(of)}{' of' * (of < 1)} the {name}" for name, of in ratios.items()]
+    return f"{', '.join(ratios_of)} of {other.name}"
 
 
 def ratio(of: float) -> str:

@@ -260,12 +260,12 @@ def require_unchanged(
             f"--resume {run}: {'; '.join(problems)}; or go on all the same with --allow-changes, which is recorded"
         )
     changes += [each for each in lowered(run, micro_batch_size) if each not in str(manifest.changes[-1:])]
-    told: dict[str, Any] = {} if (job := torchrun_job()) is None else {JOB: job}
+    changed: dict[str, Any] = {} if (job := torchrun_job()) is None else {JOB: job}
     if changes:
         told_now = {"resumed": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "changed": changes}
-        told |= {**now, "threads": threads, "ranks": ranks, "changes": [*manifest.changes, told_now]}
-    if told:
-        write_json(run / MANIFEST_FILE, {**written, **told})
+        changed |= {**now, "threads": threads, "ranks": ranks, "changes": [*manifest.changes, told_now]}
+    if changed:
+        write_json(run / MANIFEST_FILE, {**written, **changed})
 
 
 def lowered(run: Path, size: int | None) -> list[str]:

@@ -86,7 +86,7 @@ def held(config: Any, *, alone: bool = True) -> AbstractContextManager[None]:
     return output_folder(config.out, RUN_KIND, force=config.force, sources=sources, first=(MANIFEST_FILE,))
 
 
-def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], told: Mapping[str, Any]) -> None:
+def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], notes: Mapping[str, Any]) -> None:
     """Empty a run folder and write its settings and its manifest; `told` goes into the manifest."""
     clear(out)
     write_marker(out, RUN_KIND, RUN_FILES)
@@ -98,17 +98,17 @@ def begin_run(out: Path, values: Mapping[str, Any], marks: Mapping[str, str], to
         "machine": machine(),
         "threads": torch.get_num_threads(),
         "recipe_hash": hashlib.sha256(recipe.encode()).hexdigest(),
-        **told,
+        **notes,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     write_json(out / MANIFEST_FILE, manifest)
     write_text(out / RECIPE_FILE, recipe)  # last: what has one can be resumed
 
 
-def end_run(out: Path, told: Mapping[str, Any] | None = None) -> None:
+def end_run(out: Path, notes: Mapping[str, Any] | None = None) -> None:
     """Add the end to the manifest, with the most memory that this process held, and `told`."""
     ended = {"ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "peak_memory": peak_memory()}
-    write_json(out / MANIFEST_FILE, {**read_json(out / MANIFEST_FILE), **ended, **(told or {})})
+    write_json(out / MANIFEST_FILE, {**read_json(out / MANIFEST_FILE), **ended, **(notes or {})})
 
 
 def stored_values(config: Any, out: Path) -> dict[str, Any]:
@@ -178,10 +178,10 @@ def run_fit(
             write_json(out / MANIFEST_FILE, {**manifest, "joules": manifest.get("joules", 0.0) + joules})
 
 
-def _add_once(out: Path, told: Mapping[str, Any]) -> None:
+def _add_once(out: Path, notes: Mapping[str, Any]) -> None:
     """Add what was measured to a run's manifest; a resume keeps what is there."""
     manifest = read_json(out / MANIFEST_FILE)
-    write_json(out / MANIFEST_FILE, {**manifest, **told, **manifest})
+    write_json(out / MANIFEST_FILE, {**manifest, **notes, **manifest})
 
 
 def device_name(device: torch.device) -> Literal["cpu", "cuda", "mps"]:

@@ -162,8 +162,8 @@ class Tracking:
         self.watcher.step(record)
         if record.step == 1 or record.step % self.every == 0 or record.skipped:
             speed = record.tokens / record.seconds
-            told = {"loss": record.loss, "lr": record.lr, "gradient_norm": record.gradient_norm}
-            values = {f"train/{name}": value for name, value in {**told, "tokens_per_second": speed}.items()}
+            numbers = {"loss": record.loss, "lr": record.lr, "gradient_norm": record.gradient_norm}
+            values = {f"train/{name}": value for name, value in {**numbers, "tokens_per_second": speed}.items()}
             self._tell(lambda tracker: tracker.log(record.step, values))
 
     def note(self, kind: str, step: int, values: Mapping[str, Any]) -> None:

@@ -128,7 +128,7 @@ def _add_state(app: FastAPI, models: Mapping[str, Served], worker: Worker, metri
     @app.get("/metrics", responses=PLAIN | {401: WRONG[401], 403: WRONG[403]}, response_class=PlainTextResponse)
     async def show_metrics() -> Response:
         """Return what was counted, for Prometheus."""
-        return Response(metrics.told(), media_type="text/plain; version=0.0.4")
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
 
 
 def _described(app: FastAPI, names: Sequence[str]) -> dict[str, Any]:

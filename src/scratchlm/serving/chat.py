@@ -26,7 +26,7 @@ from scratchlm.serving.streams import (
     raw,
     require_room,
     require_sensible,
-    told,
+    token_text,
     usage,
     wants_usage,
 )
@@ -149,12 +149,12 @@ def _message(message: Message, number: int) -> dict[str, Any]:
     return found
 
 
-def _arguments(told: str) -> Any:
+def _arguments(arguments: str) -> Any:
     try:
-        return json.loads(told)
+        return json.loads(arguments)
     except (ValueError, RecursionError) as error:
         raise ApiError(
-            400, f"messages: arguments of a tool call are no JSON: {told[:60]!r}", param="messages"
+            400, f"messages: arguments of a tool call are no JSON: {arguments[:60]!r}", param="messages"
         ) from error
 
 
@@ -185,7 +185,7 @@ def _logprobs(
         return None
 
     def entry(token: int, value: float) -> dict[str, Any]:
-        return {"token": told(tokenizer, token), "logprob": value, "bytes": list(raw(tokenizer, token))}
+        return {"token": token_text(tokenizer, token), "logprob": value, "bytes": list(raw(tokenizer, token))}
 
     content = [
         {**entry(token, each.logprob), "top_logprobs": [entry(*likely) for likely in each.top]}

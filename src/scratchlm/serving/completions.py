@@ -22,7 +22,7 @@ from scratchlm.serving.streams import (
     raw,
     require_room,
     require_sensible,
-    told,
+    token_text,
     usage,
     wants_usage,
 )
@@ -105,7 +105,7 @@ def _logprobs(
     """Return the log-probabilities of tokens, where they are asked for; `offsets` are moved past them."""
     if body.logprobs is None:
         return None
-    texts, places = [told(tokenizer, token) for token in tokens], []
+    texts, places = [token_text(tokenizer, token) for token in tokens], []
     for text in texts:
         places.append(offsets[index])
         offsets[index] += len(text)
@@ -122,5 +122,5 @@ def _logprobs(
 
 def _key(tokenizer: Tokenizer, token: int) -> str:
     """Return a name for a token that no other token has: its text, or its bytes where these are no whole characters."""
-    text, own = told(tokenizer, token), raw(tokenizer, token)
+    text, own = token_text(tokenizer, token), raw(tokenizer, token)
     return text if text.encode() == own else "bytes:" + "".join(f"\\x{each:02x}" for each in own)

@@ -75,9 +75,9 @@ class ServeConfig:
         raise_all(problems)
 
 
-def split_name(told: str) -> tuple[str, Path]:
+def split_name(text: str) -> tuple[str, Path]:
     """Return the name that clients use, and the place: `poet=runs/poet`, or `runs/poet` for the same."""
-    found = NAMED.fullmatch(told)
+    found = NAMED.fullmatch(text)
     assert found is not None
     place = Path(found["place"])
     return found["name"] or place.resolve().name, place

@@ -75,7 +75,7 @@ async def user_error(_: Request, error: Exception) -> JSONResponse:
 async def wrong_request(_: Request, error: Exception) -> JSONResponse:
     """Answer a body that is no JSON, or has wrong fields, with all that is wrong."""
     assert isinstance(error, RequestValidationError)
-    problems = list(dict.fromkeys(_told(each) for each in error.errors()))
+    problems = list(dict.fromkeys(_line(each) for each in error.errors()))
     more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
     places = [_place(each["loc"]) for each in error.errors() if each["type"] != "json_invalid"] or [""]
     return ApiError(400, "; ".join([*problems[:SHOWN], *more]), param=places[0] or None).answer()
@@ -99,7 +99,7 @@ HANDLERS: dict[Any, Any] = {
 }
 
 
-def _told(problem: dict[str, Any]) -> str:
+def _line(problem: dict[str, Any]) -> str:
     place = _place(problem["loc"])
     if problem["type"] == "json_invalid":
         return "the body is no JSON: correct it"
@@ -115,5 +115,5 @@ def _place(places: Sequence[int | str]) -> str:
 
 
 def _brief(value: object) -> str:
-    told = repr(value)
-    return told if len(told) <= 60 else f"{told[:57]}..."
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -167,8 +167,8 @@ def _parts(message: Message) -> Iterator[Message]:
 
 def _told_size(scope: Scope) -> int:
     """Return the size of the body that a request announces."""
-    told = dict(scope["headers"]).get(b"content-length", b"0")
-    return int(told) if told.isdigit() else 0
+    header = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(header) if header.isdigit() else 0
 
 
 def _too_large(size: int, limit: int) -> ApiError:

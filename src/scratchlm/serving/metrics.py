@@ -46,6 +46,6 @@ class Metrics:
         self.waiting.labels(name).set_function(lambda: len(engine.waiting))
         self.held.labels(name).set_function(lambda: engine.blocks.count - engine.pool.available)
 
-    def told(self) -> bytes:
+    def exposition(self) -> bytes:
         """Return all counts as text."""
         return generate_latest(self.registry)

@@ -96,8 +96,8 @@ class Served:
 def load_served(config: ServeConfig) -> dict[str, Served]:
     """Load the models of a server. Raises `UserError` for one that cannot be loaded, and for adapters of others."""
     served: dict[str, Served] = {}
-    for number, told in enumerate(config.models):
-        name, place = split_name(told)
+    for number, text in enumerate(config.models):
+        name, place = split_name(text)
         adapters: Mapping[str, Path] = dict(map(split_name, config.adapters)) if number == 0 else {}
         model = load(place, config.device, adapters)
         for each in (None, *adapters):

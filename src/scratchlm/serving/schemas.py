@@ -20,19 +20,21 @@ Number = Annotated[float, Field(ge=-100, le=100)]
 
 def _one_or_more(alone: Callable[[Any], bool]) -> Callable[[Any], Any]:
     """Return what turns a value into a list of one, where it is not a list of values already."""
-    return lambda told: [told] if alone(told) else told
+    return lambda value: [value] if alone(value) else value
 
 
-def _is_one_text(told: Any) -> bool:
+def _is_one_text(value: Any) -> bool:
     """Return whether a value is one text, or the ids of one."""
-    return isinstance(told, str) or (
-        isinstance(told, list) and bool(told) and all(isinstance(each, int) for each in told)
+    return isinstance(value, str) or (
+        isinstance(value, list) and bool(value) and all(isinstance(each, int) for each in value)
     )
 
 
 Stops = Annotated[
     Annotated[list[StopText], Field(max_length=MOST_STOPS)],
-    BeforeValidator(_one_or_more(lambda told: isinstance(told, str)), json_schema_input_type=StopText | list[StopText]),
+    BeforeValidator(
+        _one_or_more(lambda value: isinstance(value, str)), json_schema_input_type=StopText | list[StopText]
+    ),
 ]
 """One text or several, as a list."""
 Texts = Annotated[

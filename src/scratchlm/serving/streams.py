@@ -58,9 +58,9 @@ async def _lines(objects: AsyncIterator[Mapping[str, Any]]) -> AsyncIterator[str
     yield line(END)
 
 
-def line(told: Mapping[str, Any] | str) -> str:
+def line(data: Mapping[str, Any] | str) -> str:
     """Return one server-sent event."""
-    return f"data: {told if isinstance(told, str) else json.dumps(told)}\n\n"  # in ASCII: no other line ends
+    return f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n"  # in ASCII: no other line ends
 
 
 def heading(kind: str, object_: str, served: Served) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def require_room(body: Sampled, prompts: int, worker: Worker) -> None:
     worker.require_room(prompts * count)
 
 
-def told(tokenizer: Tokenizer, token: int) -> str:
+def token_text(tokenizer: Tokenizer, token: int) -> str:
     """Return a token's text; bytes that form no character become U+FFFD."""
     return raw(tokenizer, token).decode("utf-8", errors="replace")
 

@@ -45,7 +45,7 @@ class Ticket:
     deliver: Callable[[Event], None]
     """Called in the loop of who submitted it."""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-    told: int = 0
+    reported: int = 0
     """Tokens that were delivered."""
 
     def news(self) -> Event | None:
@@ -55,8 +55,8 @@ class Ticket:
         reason, error = self.request.finish_reason, self.request.error
         if not tokens and reason is None:
             return None
-        logprobs = self.request.logprobs[self.told : self.told + len(tokens)]
-        self.told += len(tokens)
+        logprobs = self.request.logprobs[self.reported : self.reported + len(tokens)]
+        self.reported += len(tokens)
         return Event(tokens, logprobs, reason, None if error is None else ApiError(400, str(error)))
 
 

@@ -20,15 +20,15 @@ TOGETHER = 3
 def portraits(size: int, seed: int, world: World) -> Iterator[str]:
     """Yield portraits until at least `size` UTF-8 bytes were yielded; deterministic by seed, constant in memory."""
     rng = random.Random(seed)
-    told: dict[str, list[Fact]] = defaultdict(list)
+    known: dict[str, list[Fact]] = defaultdict(list)
     for fact in world.facts():
         if fact.in_stories:
-            told[fact.subject].append(fact)
-    subjects = sorted(told)
+            known[fact.subject].append(fact)
+    subjects = sorted(known)
     written = 0
     while written < size:
         chosen = rng.sample(subjects, min(TOGETHER, len(subjects)))
-        facts = [fact for subject in chosen for fact in rng.sample(told[subject], len(told[subject]))]
+        facts = [fact for subject in chosen for fact in rng.sample(known[subject], len(known[subject]))]
         text = " ".join(map(statement, facts))
         yield text
         written += len(text.encode("utf-8"))

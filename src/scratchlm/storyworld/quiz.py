@@ -80,11 +80,11 @@ def held_out_phrasings(fact: Fact) -> list[str]:
 def taught_facts(world: World) -> list[Fact]:
     """Return the taught facts, a third of those in the stories, balanced over attributes and people."""
     rng = random.Random(f"taught {world.seed}")
-    told: dict[str, list[Fact]] = defaultdict(list)
+    facts: dict[str, list[Fact]] = defaultdict(list)
     for fact in world.facts():
         if fact.in_stories:
-            told[fact.attribute].append(fact)
-    return [fact for found in told.values() for fact in rng.sample(found, round(len(found) * TAUGHT_SHARE))]
+            facts[fact.attribute].append(fact)
+    return [fact for found in facts.values() for fact in rng.sample(found, round(len(found) * TAUGHT_SHARE))]
 
 
 def questions(world: World | None = None) -> list[Question]:

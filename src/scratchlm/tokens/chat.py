@@ -116,10 +116,10 @@ class ChatTemplate:
             rendered.mask.extend([spoken] * len(ids))
         return spoken
 
-    def _check_tools(self, told: Sequence[Any]) -> None:
+    def _check_tools(self, tools: Sequence[Any]) -> None:
         """Refuse special tokens in what is laid out as it is: only contents of messages are inserted afterwards."""
         try:
-            texts = list(_texts([each for each in told if each]))
+            texts = list(_texts([each for each in tools if each]))
         except RecursionError:
             raise UserError("tools: are nested too deeply; give flatter ones") from None
         for name in (*self.tokenizer.specials, "\ue000", "\ue001"):
@@ -142,8 +142,8 @@ class ChatTemplate:
         try:
             return (render_here if self.source in (CHATML, PLAIN) else render_sandboxed)(self.source, values)
         except ValueError as error:
-            told = " ".join(str(error).split())
-            raise UserError(f"chat template: {told}; use the template that came with the model") from error
+            reason = " ".join(str(error).split())
+            raise UserError(f"chat template: {reason}; use the template that came with the model") from error
 
     @classmethod
     def suited_to(cls, tokenizer: Tokenizer) -> ChatTemplate:
@@ -169,16 +169,16 @@ def _only_calls(message: Message) -> bool:
     return bool(message.get("tool_calls")) and not message["content"].strip()
 
 
-def _texts(told: Any) -> Iterator[str]:
+def _texts(part: Any) -> Iterator[str]:
     """Yield all texts of a value of JSON, the names in it too."""
-    if isinstance(told, str):
-        yield told
-    elif isinstance(told, Mapping):
-        for key, value in told.items():
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, Mapping):
+        for key, value in part.items():
             yield from _texts(key)
             yield from _texts(value)
-    elif isinstance(told, Sequence):
-        for each in told:
+    elif isinstance(part, Sequence):
+        for each in part:
             yield from _texts(each)
 
 

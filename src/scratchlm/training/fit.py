@@ -201,7 +201,7 @@ class _Run:
             self.log.write(OutOfMemory(step=record.step, micro_batch_size=record.smaller_micro_batch))
         due = _due(record.step, self.loop.config.log_every) or record.step == 1 or record.skipped or record.left_out
         if self.log is not None and due:
-            told = Train(
+            line = Train(
                 step=record.step,
                 loss=record.loss if math.isfinite(record.loss) else repr(record.loss),
                 lr=record.lr,
@@ -211,7 +211,7 @@ class _Run:
                 left_out=record.left_out or None,
                 timing=Timing(record.seconds, time.time()),
             )
-            self.log.write(told)
+            self.log.write(line)
 
     def save(self) -> None:
         """Write a checkpoint; the log is forced to disk first, so that it is never behind."""

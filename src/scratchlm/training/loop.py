@@ -198,8 +198,8 @@ class Loop:
         seconds = time.perf_counter() - started
         lr, tokens = self.optimizers.lr, batch.ids.numel()
         smaller = None if self.micro_batches.size == before else self.micro_batches.size
-        told = (problem, smaller, int(bad.sum()))
-        return StepRecord(self.step + 1, config.steps, loss, lr, norm, tokens, seconds, *told)
+        skipped = (problem, smaller, int(bad.sum()))
+        return StepRecord(self.step + 1, config.steps, loss, lr, norm, tokens, seconds, *skipped)
 
     def _update(self) -> None:
         """Let the optimizers take their step."""
@@ -216,7 +216,7 @@ class Loop:
 
         `count` is how many targets it is the mean over. The rows' own part is out of it already, by the loss.
         """
-        self._keep(batch.select(bad), self.watch.told_of_rows(int(bad.sum()), len(bad)))
+        self._keep(batch.select(bad), self.watch.bad_rows_line(int(bad.sum()), len(bad)))
         left = batch.select(~bad).target_count
         gradients = [p.grad for p in self.decoder.parameters() if p.grad is not None]
         torch._foreach_mul_(gradients, max(count, 1) / max(left, 1))
@@ -264,10 +264,10 @@ class Loop:
         if self.skipped is None or not (self.place.writes_together or self.ranks.is_first):
             return
         with uncompiled(self.config.compile):
-            told = {} if self.describe is None else self.describe(batch, token_losses(self.decoder, batch))
+            description = {} if self.describe is None else self.describe(batch, token_losses(self.decoder, batch))
         self.place.drop_gathered()
         if self.ranks.is_first:
-            kept = {"problem": problem, **told, "ids": batch.ids.tolist()}
+            kept = {"problem": problem, **description, "ids": batch.ids.tolist()}
             write_json(self.skipped / f"{self.step + 1:08d}.json", kept)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import math
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, overload
+from typing import Any, assert_never, overload
 
 import torch
 from jaxtyping import Float
@@ -158,6 +158,21 @@ def matrix_weights(model: nn.Module) -> int:
     return sum(matrix.numel() for matrix in matrices_of(model))
 
 
+def _configured(
+    model: nn.Module, parameters: Sequence[Tensor], config: OptimizerConfig, dtype: torch.dtype, ranks: Ranks
+) -> list[torch.optim.Optimizer]:
+    """Return the optimizers that a config names; without parameters for one, as where all else is frozen, not that."""
+    match config:
+        case AdamWConfig():
+            return [_adamw(list(parameters), config)] if parameters else []
+        case MuonConfig():
+            matrices = matrices_of(model)
+            others = [p for p in parameters if p not in set(matrices)]
+            muon = [Muon([{"params": matrices}], config, dtype, ranks)] if matrices else []
+            return [*muon, *_configured(model, others, config.adam, dtype, ranks)]
+    assert_never(config)
+
+
 class Optimizers:
     """The optimizers of one model behind one `step`, with every rate following one schedule."""
 
@@ -175,15 +190,8 @@ class Optimizers:
         self.members: list[torch.optim.Optimizer] = []
         if build is not None:
             self.members.append(build(_groups(parameters, config.weight_decay)))
-            parameters = []
-        elif isinstance(config, MuonConfig):
-            if matrices := matrices_of(model):
-                self.members.append(Muon([{"params": matrices}], config, dtype, ranks))
-            chosen = set(matrices)
-            parameters = [p for p in parameters if p not in chosen]
-            config = config.adam
-        if parameters and isinstance(config, AdamWConfig):  # where all but some matrices is frozen, none is left
-            self.members.append(_adamw(parameters, config))
+        else:
+            self.members += _configured(model, parameters, config, dtype, ranks)
         assert self.members, "nothing to train"
         groups = [group for member in self.members for group in member.param_groups]
         self._peaks = [(group, group["lr"], group["weight_decay"]) for group in groups]

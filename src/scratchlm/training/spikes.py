@@ -36,8 +36,8 @@ learned its text by heart has losses near 0 that hardly differ."""
 class DivergenceError(UserError):
     """The loss is not finite, or far too high, for many steps: the run cannot go on from these weights."""
 
-    def __init__(self, told: str, finite: bool = True) -> None:
-        super().__init__(told)
+    def __init__(self, reason: str, finite: bool = True) -> None:
+        super().__init__(reason)
         self.finite = finite
         """Whether the numbers are finite, so that a run that cannot return may go on all the same."""
 
@@ -82,7 +82,7 @@ class SpikeWatch:
         """Return which rows are to be left out, by the mean loss of each, in nats."""
         return losses > self._row_limit()
 
-    def told_of_rows(self, bad: int, rows: int) -> str:
+    def bad_rows_line(self, bad: int, rows: int) -> str:
         """Say that rows are bad."""
         return f"{bad} of {rows} rows have a loss over {self._row_limit():.4g}"
 
@@ -100,7 +100,7 @@ class SpikeWatch:
             return f"loss {loss} and gradient norm {norm}, not finite"
         bad = 0 if rows is None else int(self.bad_rows(rows).sum())
         if rows is not None and bad > MOST_ROWS * len(rows):
-            return self.told_of_rows(bad, len(rows))
+            return self.bad_rows_line(bad, len(rows))
         if self.config.sigma == 0 or len(self._losses) < self.config.window // 2:
             return None
         losses, norms = np.array(self._losses), np.array(self._norms)
@@ -148,8 +148,8 @@ class SpikeWatch:
 
     def state(self) -> dict[str, Any]:
         """Return what a resume needs, as JSON values."""
-        told = {"losses": list(self._losses), "norms": list(self._norms), "rows": list(self._rows)}
-        return {**told, "lowest": self._lowest, "shape": self._shape}
+        values = {"losses": list(self._losses), "norms": list(self._norms), "rows": list(self._rows)}
+        return {**values, "lowest": self._lowest, "shape": self._shape}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take back what `state` returned; nothing of a checkpoint that is older than this."""

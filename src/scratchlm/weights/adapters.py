@@ -99,7 +99,7 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
     if decoder.classifier is not None:
         tensors[f"{PREFIX}{SCORE}.weight"] = decoder.classifier.weight
     save_tensors(folder / WEIGHTS, tensors, {"format": "pt"})
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM" if decoder.classifier is None else "SEQ_CLS",
         "modules_to_save": None if decoder.classifier is None else [SCORE],
@@ -115,7 +115,7 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
         "fan_in_fan_out": any(rule.transposed for rule in family.rules),
         "inference_mode": True,
     }
-    write_json(folder / CONFIG, told)
+    write_json(folder / CONFIG, values)
     return family
 
 
@@ -144,9 +144,9 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
 
     Raises `UserError` for adapters of another kind, and lists every tensor that does not fit the decoder.
     """
-    told = require_table(read_json(folder / CONFIG), str(folder / CONFIG))
+    values = require_table(read_json(folder / CONFIG), str(folder / CONFIG))
     with whole(folder / CONFIG, "adapter_config.json"):
-        raise_all(_beyond(told, folder))
+        raise_all(_beyond(values, folder))
     family = family_of(decoder.config)
     _require_plain(family, decoder)
     tensors = SafetensorsFiles(folder, WEIGHTS)
@@ -157,7 +157,7 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     raise_first([f"{folder}: {problem}" for problem in problems], "tensors")
     kinds = {ours.rpartition(".")[2] for slot in found for ours in slot.ours}
     with whole(folder / CONFIG, "adapter_config.json"):
-        scales = {slot: _scale(told, slot) for slot in found}
+        scales = {slot: _scale(values, slot) for slot in found}
     shares = [
         (ours, scales[slot], *_without_zeros(tensors[first].float(), rows.float()))
         for slot, (first, last) in found.items()
@@ -165,7 +165,7 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     ]
     rank = max((len(narrow) for _, _, narrow, _ in shares), default=0)
     with whole(folder / CONFIG, "adapter_config.json"):
-        alpha = float(told["lora_alpha"]) * rank / float(told["r"])
+        alpha = float(values["lora_alpha"]) * rank / float(values["r"])
         first = min((int(ours.split(".")[1]) for ours, *_ in shares), default=0)  # of blocks.3.attention.query
         config = LoRAConfig(rank, alpha, tuple(part for part in PARTS if part in kinds), first)
     add_adapter(decoder, name, config)
@@ -196,20 +196,20 @@ def _without_zeros(first: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
     return first[used], last[:, used]
 
 
-def _beyond(told: dict[str, Any], folder: Path) -> list[str]:
+def _beyond(values: dict[str, Any], folder: Path) -> list[str]:
     """Return the settings of an adapter that go beyond plain LoRA."""
     plain = {"peft_type": "LORA", "use_dora": False, "use_rslora": False, "bias": "none", "modules_to_save": None}
     return [
-        f"{folder / CONFIG}: {key} is {told[key]!r}; only {value!r} can be read"
+        f"{folder / CONFIG}: {key} is {values[key]!r}; only {value!r} can be read"
         for key, value in plain.items()
-        if told.get(key, value) not in (value, [])
+        if values.get(key, value) not in (value, [])
     ]
 
 
-def _scale(told: dict[str, Any], slot: Slot) -> float:
+def _scale(values: dict[str, Any], slot: Slot) -> float:
     def of(patterns: dict[str, Any] | None, usual: Any) -> float:
         """Return the value whose pattern matches the end of the module's name, as in PEFT."""
         fitting = (value for key, value in (patterns or {}).items() if re.match(rf"(.*\.)?({key})$", slot.theirs))
         return float(next(fitting, usual))
 
-    return of(told.get("alpha_pattern"), told["lora_alpha"]) / of(told.get("rank_pattern"), told["r"])
+    return of(values.get("alpha_pattern"), values["lora_alpha"]) / of(values.get("rank_pattern"), values["r"])

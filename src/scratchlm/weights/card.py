@@ -16,10 +16,10 @@ PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[a-z][a-z0-9.+-]*
 
 def model_card(model: SavedModel, architecture: str) -> str:
     """Return a model card in Markdown from the provenance in the model's folder; unknown facts are marked as such."""
-    config, told = model.decoder.config, model.provenance
-    sources = told.get("sources") or []
+    config, provenance = model.decoder.config, model.provenance
+    sources = provenance.get("sources") or []
     licences = sorted({one_line(source.get("licence")) or "not stated" for source in sources})
-    stated = licences + ([one_line(told["licence"])] if told.get("licence") else [])
+    stated = licences + ([one_line(provenance["licence"])] if provenance.get("licence") else [])
     known = {licence.lower(): licence for licence in reversed(stated)}
     lines = [
         "---",
@@ -28,7 +28,7 @@ def model_card(model: SavedModel, architecture: str) -> str:
         *([f"license: {_yaml(next(iter(known)))}"] if len(known) == 1 and "not stated" not in known else []),
         "---",
         "",
-        f"# {one_line(told.get('name')) or 'A language model made with scratchlm'}",
+        f"# {one_line(provenance.get('name')) or 'A language model made with scratchlm'}",
         "",
         f"{model.decoder.parameter_count():,} parameters, {config.layers} layers of {config.width}, a vocabulary of "
         f"{config.vocabulary_size:,} and a context of {config.context:,}; loads as `{architecture}`.",
@@ -38,15 +38,17 @@ def model_card(model: SavedModel, architecture: str) -> str:
     ]
     facts = {"recipe": "Recipe", "steps": "Steps", "init": "Began from", "source": "Taken over from"}
     facts["licence"] = "Licence of what was taken over"
-    lines += [f"- {title}: {one_line(told[key])}" for key, title in facts.items() if told.get(key) is not None]
+    lines += [
+        f"- {title}: {one_line(provenance[key])}" for key, title in facts.items() if provenance.get(key) is not None
+    ]
     texts = [(one_line(source["name"]), one_line(source.get("licence")) or "not stated") for source in sources]
     lines += [f"- Text: {name}, licence {licence}" for name, licence in texts] or ["- Text: not known to this folder"]
-    if told.get("tokens"):
-        lines.append(f"- Tokens: about {told['tokens']:,}")
-    if told.get("bits_per_byte") is not None:
-        loss = f", {told['loss']:.3f} nats a token" if told.get("loss") is not None else ""
-        lines.append(f"- Held-out loss: {told['bits_per_byte']:.3f} bits a byte{loss}")
-    lines.append(f"- Energy: {_energy(told.get('seconds'), told.get('joules'))}")
+    if provenance.get("tokens"):
+        lines.append(f"- Tokens: about {provenance['tokens']:,}")
+    if provenance.get("bits_per_byte") is not None:
+        loss = f", {provenance['loss']:.3f} nats a token" if provenance.get("loss") is not None else ""
+        lines.append(f"- Held-out loss: {provenance['bits_per_byte']:.3f} bits a byte{loss}")
+    lines.append(f"- Energy: {_energy(provenance.get('seconds'), provenance.get('joules'))}")
     if len(known) > 1:
         mixed = ", ".join(sorted(known.values()))
         lines += ["", f"**Material of different licences was mixed: {mixed}.** Heed each before sharing."]

@@ -100,8 +100,8 @@ class SavedModel:
     @property
     def stop_ids(self) -> frozenset[int]:
         """Ids that end an answer: those of the template, and further stop ids of an imported model."""
-        told = frozenset(int(id) for id in self.generation.get("stop_ids", ()))
-        return told if self.template is None else told | self.template.stop_ids
+        ids = frozenset(int(id) for id in self.generation.get("stop_ids", ()))
+        return ids if self.template is None else ids | self.template.stop_ids
 
     @property
     def end_ids(self) -> list[int]:
@@ -330,8 +330,8 @@ def require_checkpoint_of(model: SavedModel, folder: Path) -> None:
     if load_tokenizer(folder).fingerprint != model.tokenizer.fingerprint:
         differing.append("its tokenizer")
     if differing:
-        told = ", ".join(differing[:3]) + (f" and {len(differing) - 3} more" if len(differing) > 3 else "")
-        raise UserError(f"{folder}: is a checkpoint of another model (other: {told}); put back the run's own")
+        names = ", ".join(differing[:3]) + (f" and {len(differing) - 3} more" if len(differing) > 3 else "")
+        raise UserError(f"{folder}: is a checkpoint of another model (other: {names}); put back the run's own")
 
 
 def load_weights(decoder: Decoder, folder: Path) -> None:

@@ -192,7 +192,7 @@ def write_classifier(folder: Path, model: SavedModel) -> Family:
     tensors.pop("lm_head.weight", None)
     tensors["score.weight"] = decoder.classifier.weight.detach().cpu() / classes.temperature
     pad = _pad(model.tokenizer)
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         **fields,
         "architectures": [architecture],
         "num_labels": len(classes.labels),
@@ -202,7 +202,7 @@ def write_classifier(folder: Path, model: SavedModel) -> Family:
         "eos_token_id": model.tokenizer.end_of_text,
         "pad_token_id": None if pad is None else model.tokenizer.specials[pad],
     }
-    write_tensors(folder, tensors, told)
+    write_tensors(folder, tensors, values)
     model.tokenizer.save(folder)
     _end_each_text(folder / FILE_NAME, model.tokenizer)
     write_json(folder / ENDS_FILE, {**tokenizer_fields(model.tokenizer, model), **({"pad_token": pad} if pad else {})})

@@ -38,8 +38,8 @@ def read_llama2c(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedMod
     config = _header(path)
     decoder = from_hf(_tensors(path, config), LLAMA.rules, config, dtype=dtype)
     tokenizer = SentencePieceBPE(_vocabulary(path, config.vocabulary_size))
-    told: dict[str, Any] = {"source": path.name, "family": LLAMA.model_type}
-    return SavedModel(decoder, tokenizer, generation={"stop_ids": [BEGIN, END]}, provenance=told), LLAMA
+    provenance: dict[str, Any] = {"source": path.name, "family": LLAMA.model_type}
+    return SavedModel(decoder, tokenizer, generation={"stop_ids": [BEGIN, END]}, provenance=provenance), LLAMA
 
 
 def _header(path: Path) -> DecoderConfig:

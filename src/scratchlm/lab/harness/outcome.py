@@ -309,11 +309,11 @@ def replayed(stored: Outcome, again: Outcome) -> str:
         outside_of(stored, again, here),
         compared_keys(stored, here),
     )
-    told = [f"{name}: {value:.6g} in the stored result, {now} now" for name, value, now in outside]
+    lines = [f"{name}: {value:.6g} in the stored result, {now} now" for name, value, now in outside]
     if here:
-        problems += turned + told
+        problems += turned + lines
     elif len(compared) - len(outside) < INSIDE * len(compared) - 1e-9:
-        problems += [f"{len(outside)} of {len(compared)} values lie outside their intervals", *told]
+        problems += [f"{len(outside)} of {len(compared)} values lie outside their intervals", *lines]
     if problems:
         raise UserError(f"replay of {stored.name}: " + "; ".join(problems[:8]) + ("; ..." if len(problems) > 8 else ""))
     if here:

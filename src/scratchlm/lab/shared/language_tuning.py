@@ -66,7 +66,7 @@ class Setting:
         """Return what the size is, in words."""
         return f"width {self.size}" if kind == "lstm" else f"{self.size} layers"
 
-    def told(self, kind: str) -> str:
+    def text(self, kind: str) -> str:
         """Return the setting in words."""
         return f"{self.shape(kind)} with {self.optimizer} at {self.rate:g}"
 
@@ -229,7 +229,7 @@ def report_candidates(out: Findings, full: Mapping[str, Mapping[Choice, Mapping[
         for choice, each in found.items():
             key = f"full.{kind}.{choice.setting.key}"
             out.values[key] = Value(each["validation"])
-            rows.append([f"{kind}, {choice.setting.told(kind)}", Cell(key)])
+            rows.append([f"{kind}, {choice.setting.text(kind)}", Cell(key)])
     out.table(
         "Learning rates trained in full: bits per byte of the validation text", ["setting", "bits per byte"], rows
     )

@@ -144,11 +144,11 @@ def at_best_depth(config: PretrainConfig, vocabulary_size: int, tokens: Tokens, 
 
     candidates = ranks.from_first(sizes)
     best = best_of(candidates)
-    tell(ranks, _told(best, next(size for size in candidates if size.depth == usual), len(tokens), minutes))
+    tell(ranks, _choice(best, next(size for size in candidates if size.depth == usual), len(tokens), minutes))
     return dataclasses.replace(changed(config, {"depth": best.depth}), depth=best.depth)
 
 
-def _told(best: Size, usual: Size, text: int, minutes: float) -> str:
+def _choice(best: Size, usual: Size, text: int, minutes: float) -> str:
     """Say which depth a run takes, and why."""
     reached = f"expected to reach {best.expected_bits_per_byte:.2f} bits per byte of English prose in {minutes:g} min"
     beside = f"depth {usual.depth}, the recipe's, {usual.expected_bits_per_byte:.2f}"

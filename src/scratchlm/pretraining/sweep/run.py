@@ -119,8 +119,8 @@ class SweepResult:
 
     def _cells(self, trial: Ended) -> list[str]:
         cells = [f"{bits:.4f}" for bits in trial.bits_per_byte]
-        told = [] if trial.problem is None else [f"failed: {trial.problem}"]
-        return (cells + told + [""] * len(self.steps))[: len(self.steps)]
+        failure = [] if trial.problem is None else [f"failed: {trial.problem}"]
+        return (cells + failure + [""] * len(self.steps))[: len(self.steps)]
 
 
 @dataclass(frozen=True, repr=False)
@@ -182,7 +182,7 @@ class Sweep:
     def result(self) -> SweepResult:
         """Return what is known, trials best first."""
         scores = self.halving.scores
-        told = [
+        trials = [
             Ended(
                 number,
                 self.trials[number].values,
@@ -195,7 +195,7 @@ class Sweep:
             )
             for number in self.halving.order()
         ]
-        return SweepResult(list(self.trials[0].values), [round_number.steps for round_number in self.rounds], told)
+        return SweepResult(list(self.trials[0].values), [round_number.steps for round_number in self.rounds], trials)
 
     def best(self) -> Path:
         """Return the run folder of the best trial."""
@@ -267,8 +267,8 @@ class Sweep:
             self.problems.pop(trial, None)
         self.halving.add(trial, round_number, math.inf if found is None else found)
         values = ", ".join(f"{name.split('.')[-1]} {value}" for name, value in self.trials[trial].values.items())
-        told = f"failed: {self.problems.get(trial)}" if found is None else f"{found:.4f} bits per byte"
-        say(f"trial {trial} ({values}), {self.rounds[round_number].steps:,} steps: {told}")
+        outcome = f"failed: {self.problems.get(trial)}" if found is None else f"{found:.4f} bits per byte"
+        say(f"trial {trial} ({values}), {self.rounds[round_number].steps:,} steps: {outcome}")
 
     def _write(self, found: SweepResult) -> None:
         config = self.trials[found.trials[0].number].config

@@ -39,10 +39,10 @@ def answer_attention(model: LanguageModel, answers: Sequence[Answer]) -> AnswerA
 
     None where no answer holds a word. Costs one forward pass.
     """
-    told = [answer for answer in answers if re.search(r"\w", answer.given)]
-    if not told or model.saved.template is None:
+    spoken = [answer for answer in answers if re.search(r"\w", answer.given)]
+    if not spoken or model.saved.template is None:
         return None
-    best = max(told, key=lambda answer: (answer.correct and answer.split == "held-in", answer.correct))
+    best = max(spoken, key=lambda answer: (answer.correct and answer.split == "held-in", answer.correct))
     turns = [{"role": "user", "content": best.question}, {"role": "assistant", "content": best.given}]
     ids = model.saved.template.render(turns).ids
     pieces = [model.tokenizer.token_bytes(token) for token in ids]

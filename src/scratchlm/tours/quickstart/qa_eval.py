@@ -93,14 +93,14 @@ def read_aloud(
 ) -> tuple[str, Reading | None]:
     """Sample a story; of the embedded corpus go on to `wanted` sentences, for `seconds` at most, and judge them."""
     end = clock() + seconds
-    first = _told(model, 160, seed, end, clock)
+    first = _story(model, 160, seed, end, clock)
     if not corpus.grammatical:
         return first, None
     sentences: list[str] = []
     for number in range(1, 400):
         if sentences and clock() > end:
             break
-        text = _told(model, 230, seed + number, end, clock)
+        text = _story(model, 230, seed + number, end, clock)
         whole = storyworld.sentences(text)
         sentences.extend(whole if text.rstrip().endswith((".", "!", "?", '"')) else whole[:-1])
         if len(sentences) >= wanted or clock() > end:
@@ -113,7 +113,7 @@ def read_aloud(
     return first, Reading(len(sentences), 1.0 - len(strange) / n, copied, strange[:8])
 
 
-def _told(model: LanguageModel, tokens: int, seed: int, end: float, clock: Callable[[], float]) -> str:
+def _story(model: LanguageModel, tokens: int, seed: int, end: float, clock: Callable[[], float]) -> str:
     """Sample a text from nothing; once `end` has come it stops where it is."""
     pieces: list[str] = []
     for piece in model.stream_generate("", max_tokens=tokens, **SAMPLING, seed=seed):

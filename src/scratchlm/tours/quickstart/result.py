@@ -87,8 +87,8 @@ class QuickstartResult(Result):
         if self.questions:
             lines += [f"asked: {a.question}  answered: {a.given}" for a in self.shown_questions]
             (right, n), (guessed, m) = self.score("held-in"), self.score("held-out")
-            told = f"questions about the stories: {right} of {n} answered exactly ({100 * right / max(n, 1):.0f}%)"
-            lines.append(told)
+            line = f"questions about the stories: {right} of {n} answered exactly ({100 * right / max(n, 1):.0f}%)"
+            lines.append(line)
             nowhere = f"{guessed} of {m} ({100 * guessed / max(m, 1):.0f}%)"
             lines.append(f"questions whose answer stands nowhere: {nowhere}, by guessing")
         if self.reading is not None:

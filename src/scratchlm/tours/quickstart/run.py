@@ -158,7 +158,7 @@ def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
     with clock.phase(f"tokenizer and a 5-gram model on {corpus.bytes / 1e6:.1f} MB"):
         encoded = _encode(corpus)
         ngram = _ngram_nats(encoded)
-    print(size.told(config.minutes, corpus, size.until - clock.elapsed), file=sys.stderr, flush=True)
+    print(size.sentence(config.minutes, corpus, size.until - clock.elapsed), file=sys.stderr, flush=True)
     model, runtime, tokens = _pretrain(config, clock, encoded, size)
     model.saved.provenance["stories"] = corpus.made_by
     if corpus.conversations:
@@ -167,7 +167,7 @@ def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
         held_out, of_ngram = _measure(clock, encoded, model, ngram, size.speed)
     result = QuickstartResult(
         str(config.out),
-        _told(config.source),
+        _source_name(config.source),
         model.decoder.parameter_count(),
         held_out,
         of_ngram,
@@ -238,7 +238,7 @@ def _source_paths(source: str) -> tuple[Path, ...]:
     return (Path(source),) if Path(source).exists() else ()
 
 
-def _told(source: str) -> str:
+def _source_name(source: str) -> str:
     """Return what a text is called: a named source as it is, a file or folder by its name."""
     return os.path.basename(os.path.abspath(source)) if _source_paths(source) else source
 
@@ -246,8 +246,8 @@ def _told(source: str) -> str:
 def _corpus(config: QuickstartConfig, clock: Clock, size: Size) -> Corpus:
     if _embedded(config):
         read = (size.until - clock.elapsed) * size.speed.tokens_per_second * BYTES_A_TOKEN
-        told = min(max(config.minutes * 1.3e6, 6e5), 60e6, max(read, 4e5))
-        return storyworld_corpus(int(told), config.seed, PORTRAITS if size.speed.layers > 3 else MANY_PORTRAITS)
+        wanted = min(max(config.minutes * 1.3e6, 6e5), 60e6, max(read, 4e5))
+        return storyworld_corpus(int(wanted), config.seed, PORTRAITS if size.speed.layers > 3 else MANY_PORTRAITS)
     largest = min(LARGEST, BYTES_A_SECOND * clock.budget)
     return users_corpus(config.source, config.text_column, config.seed, largest)
 
@@ -326,7 +326,7 @@ def _pretrain(
     with clock.phase(title, left), stop_on_signals() as stop, progress:
         loop = Loop(decoder, batches, training, runtime=runtime)
         fit(loop, folder=config.out, hooks=[held_out, sample], watcher=progress, stop=stop, pace=pace)
-    model = LanguageModel(SavedModel(decoder, encoded.tokenizer, provenance={"source": _told(config.source)}))
+    model = LanguageModel(SavedModel(decoder, encoded.tokenizer, provenance={"source": _source_name(config.source)}))
     return model, runtime, pace.steps * step_tokens
 
 

@@ -62,7 +62,7 @@ class Size:
     sentences: int
     questions: int
 
-    def told(self, minutes: float, corpus: Corpus, left: float) -> str:
+    def sentence(self, minutes: float, corpus: Corpus, left: float) -> str:
         """Say what the run will do in its time."""
         tokens = left * self.speed.tokens_per_second
         what = [

@@ -161,8 +161,8 @@ def packed(frame: Frame) -> dict[str, Any]:
         "top": np.array(frame.top),
         "probabilities": np.array(frame.probabilities) * WHOLE,
     }
-    told = {name: base64.b64encode(array.round().astype("<u2").tobytes()).decode() for name, array in numbers.items()}
-    return {"step": frame.step, "loss": frame.loss, "text": frame.text, **told}
+    texts = {name: base64.b64encode(array.round().astype("<u2").tobytes()).decode() for name, array in numbers.items()}
+    return {"step": frame.step, "loss": frame.loss, "text": frame.text, **texts}
 
 
 def unpacked(stored: dict[str, Any]) -> Frame:

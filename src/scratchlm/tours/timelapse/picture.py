@@ -50,14 +50,14 @@ def picture(lapse: Lapse) -> str:
     frames, at = chosen(lapse), position(lapse)
     height = HEAD + ROW * len(frames)
     first, last = frames[0], frames[-1]
-    told = (
+    caption = (
         f"{lapse.steps:,} steps of training on bytes: loss {first.loss:.2f} to {last.loss:.2f} nats per byte. "
         f"First it writes {first.text[:30]!r}, at the end {last.text[:60]!r}."
     )
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{1.5 * WIDTH:g}" height="{1.5 * height:g}" '
         f'viewBox="0 0 {WIDTH:g} {height}" role="img">',
-        f"<title>{escape(told)}</title>",
+        f"<title>{escape(caption)}</title>",
         f"<style>{STYLE}</style>",
         f'<rect width="{WIDTH:g}" height="{height}" rx="10" fill="var(--paper)"/>',
         _words(MARGIN, 28, "title", "The birth of a language model"),

@@ -44,11 +44,11 @@ def ranks_found(device: torch.device) -> RanksFound:
             )
         about = {"scratchlm": scratchlm.__version__, **machine(), "threads": torch.get_num_threads()}
         own = {"rank": ranks.rank, "host": socket.gethostname(), "cores": os.cpu_count(), **about}
-        told = ranks.from_all({**own, "products": _digest(device)})
+        reports = ranks.from_all({**own, "products": _digest(device)})
         sums = {name: 1e3 * ranks.seconds_of_sum(numbers, device) for name, numbers in SUMS.items()}
-    values = {name: list(dict.fromkeys(str(each.get(name)) for each in told)) for name in ALIKE}
+    values = {name: list(dict.fromkeys(str(each.get(name)) for each in reports)) for name in ALIKE}
     differing = {name: found for name, found in values.items() if len(found) > 1}
-    return RanksFound(told, sums, differing, len({each["products"] for each in told}) == 1)
+    return RanksFound(reports, sums, differing, len({each["products"] for each in reports}) == 1)
 
 
 def _digest(device: torch.device) -> str:

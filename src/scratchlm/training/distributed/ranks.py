@@ -130,21 +130,21 @@ class JoinedRanks(Ranks):
 
         What it raises is raised on the first rank; the others then end quietly.
         """
-        told: list[Any] = [None, None]
+        message: list[Any] = [None, None]
         try:
             if self.is_first:
-                told = [function(), None]
+                message = [function(), None]
         except BaseException as error:
-            told = [None, type(error).__name__]
+            message = [None, type(error).__name__]
             raise
         finally:
             if self.is_first:
-                dist.broadcast_object_list(told, src=0)
+                dist.broadcast_object_list(message, src=0)
         if not self.is_first:
-            dist.broadcast_object_list(told, src=0)
-            if told[1] is not None:
+            dist.broadcast_object_list(message, src=0)
+            if message[1] is not None:
                 raise SystemExit(1)
-        return cast(T, told[0])
+        return cast(T, message[0])
 
     def copy_from_first(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors by those of the first rank."""
@@ -215,11 +215,13 @@ def _join(device: torch.device) -> Store:
 
 def _meet() -> tuple[Store, int, int]:
     """Return the store that all ranks share, this rank and their number, when all are there."""
-    told = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")}
-    if lacking := [name for name, value in told.items() if not value]:
-        raise UserError(f"WORLD_SIZE is {told['WORLD_SIZE']}, but {', '.join(lacking)} not set; start it with torchrun")
-    here = f"rank {told['RANK']} of {told['WORLD_SIZE']}"
-    place = f"{told['MASTER_ADDR']}:{told['MASTER_PORT']}"
+    environment = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")}
+    if lacking := [name for name, value in environment.items() if not value]:
+        raise UserError(
+            f"WORLD_SIZE is {environment['WORLD_SIZE']}, but {', '.join(lacking)} not set; start it with torchrun"
+        )
+    here = f"rank {environment['RANK']} of {environment['WORLD_SIZE']}"
+    place = f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
     note = threading.Timer(NOTE_AFTER, print, [f"{here}: waiting for the others at {place}"], {"file": sys.stderr})
     note.daemon = True
     note.start()

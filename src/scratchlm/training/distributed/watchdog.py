@@ -89,8 +89,8 @@ def watched(store: Store, rank: int, size: int, heartbeat: Heartbeat, silence: f
     The process ends at once, with exit code 1: its main thread may wait for the lost rank and hear nothing else.
     """
     ended = threading.Event()
-    told = store.add(f"alive/{rank}", KINDS) % KINDS  # something else than 0 where the store is older than this process
-    thread = threading.Thread(target=_watch, args=(store, rank, size, heartbeat, told, silence, ended), daemon=True)
+    kind = store.add(f"alive/{rank}", KINDS) % KINDS  # something else than 0 where the store is older than this process
+    thread = threading.Thread(target=_watch, args=(store, rank, size, heartbeat, kind, silence, ended), daemon=True)
     thread.start()
     try:
         yield
@@ -100,16 +100,16 @@ def watched(store: Store, rank: int, size: int, heartbeat: Heartbeat, silence: f
 
 
 def _watch(
-    store: Store, rank: int, size: int, heartbeat: Heartbeat, told: int, silence: float, ended: threading.Event
+    store: Store, rank: int, size: int, heartbeat: Heartbeat, kind: int, silence: float, ended: threading.Event
 ) -> None:
     heard: dict[int, tuple[int, float]] = {}
     hanging, longest = Hanging(), 0
     while not ended.wait(BEAT):
         now, state = time.monotonic(), heartbeat.state()
         try:
-            store.add(f"alive/{rank}", KINDS + state - told)  # the state is what is left of a division by KINDS
+            store.add(f"alive/{rank}", KINDS + state - kind)  # the state is what is left of a division by KINDS
             store.add(f"longest/{rank}", math.ceil(heartbeat.longest) - longest)
-            told, longest = state, math.ceil(heartbeat.longest)
+            kind, longest = state, math.ceil(heartbeat.longest)
             beats = {other: store.add(f"alive/{other}", 0) for other in range(size) if other != rank}
             states = [state if each == rank else beats[each] % KINDS for each in range(size)]
             seconds = hanging.look(states, heartbeat.steps, now)

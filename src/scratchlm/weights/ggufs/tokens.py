@@ -22,26 +22,26 @@ PATTERNS = {"qwen2": QWEN2, "gpt-2": GPT2, "smollm": SMOLLM, "dbrx": CL100K, "ll
 
 def read_vocabulary(metadata: Mapping[str, Any], where: str) -> Vocabulary:
     """Read the tokenizer from a file's metadata. Raises `UserError` for unknown kinds and patterns."""
-    told = {key.removeprefix("tokenizer.ggml."): value for key, value in metadata.items()}
-    kind, tokens = told.get("model"), told.get("tokens")
+    values = {key.removeprefix("tokenizer.ggml."): value for key, value in metadata.items()}
+    kind, tokens = values.get("model"), values.get("tokens")
     if kind not in ("gpt2", "llama") or not tokens:
         raise UserError(f"{where}: its tokenizer is {kind!r}; only gpt2 (byte-level BPE) and llama can be read")
-    types = told.get("token_type") or [TokenType.NORMAL] * len(tokens)
+    types = values.get("token_type") or [TokenType.NORMAL] * len(tokens)
     if len(types) != len(tokens):
         raise UserError(f"{where}: {len(types):,} kinds for {len(tokens):,} tokens; restore the file")
     by_type: defaultdict[int, dict[str, int]] = defaultdict(dict)
     for id, (text, type_) in enumerate(zip(tokens, types, strict=True)):
         by_type[int(type_)][text] = id
-    places = (told.get("bos_token_id"), told.get("eos_token_id"))
+    places = (values.get("bos_token_id"), values.get("eos_token_id"))
     begin, end = (None if id is None or id >= len(tokens) else tokens[id] for id in places)
-    ends = Ends.of(begin, end, bool(told.get("add_bos_token", kind == "llama")), by_type[TokenType.CONTROL])
-    return _byte_pairs(told, by_type, ends, where) if kind == "gpt2" else _sentencepiece(told, by_type, ends)
+    ends = Ends.of(begin, end, bool(values.get("add_bos_token", kind == "llama")), by_type[TokenType.CONTROL])
+    return _byte_pairs(values, by_type, ends, where) if kind == "gpt2" else _sentencepiece(values, by_type, ends)
 
 
 def _byte_pairs(
-    told: Mapping[str, Any], by_type: Mapping[int, Mapping[str, int]], ends: Ends, where: str
+    values: Mapping[str, Any], by_type: Mapping[int, Mapping[str, int]], ends: Ends, where: str
 ) -> BytePairVocabulary:
-    name = told.get("pre", "default")
+    name = values.get("pre", "default")
     if name not in PATTERNS:
         raise UserError(f"{where}: its split pattern is {name!r}; known are {', '.join(PATTERNS)}")
     try:
@@ -51,17 +51,17 @@ def _byte_pairs(
     specials, added = by_type[TokenType.CONTROL], by_type[TokenType.USER_DEFINED]
     vocabulary = BytePairVocabulary(tokens, PATTERNS[name], specials, added, ends=ends)
     try:
-        require_merges(vocabulary, told.get("merges") or [])
+        require_merges(vocabulary, values.get("merges") or [])
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return vocabulary
 
 
 def _sentencepiece(
-    told: Mapping[str, Any], by_type: Mapping[int, Mapping[str, int]], ends: Ends
+    values: Mapping[str, Any], by_type: Mapping[int, Mapping[str, int]], ends: Ends
 ) -> SentencePieceVocabulary:
     pieces, byte_ids = by_type[TokenType.NORMAL], by_type[TokenType.BYTE]
-    scores = told.get("scores") or [-float(id) for id in range(len(told["tokens"]))]
+    scores = values.get("scores") or [-float(id) for id in range(len(values["tokens"]))]
     unknown = dict(itertools.islice(by_type[TokenType.UNKNOWN].items(), 1))
     return SentencePieceVocabulary(
         pieces=pieces,
@@ -70,7 +70,7 @@ def _sentencepiece(
         specials={**by_type[TokenType.CONTROL], **unknown},
         unknown=next(iter(unknown.values()), None),
         added=by_type[TokenType.USER_DEFINED],
-        prefix=bool(told.get("add_space_prefix", True)),
+        prefix=bool(values.get("add_space_prefix", True)),
         ends=ends,
     )
 

@@ -142,8 +142,8 @@ def probed_stories(config: FeaturesConfig, steps: Steps) -> Probed:
     """Pretrain the model of stories; its probes learn from new stories and are tested on others."""
     source = steps.shared.folder / "stories.jsonl"
     if not source.exists():
-        told = storyworld.stories(max(200_000, STORY_BYTES * config.story_steps), DRAWN)
-        write_texts(steps.shared.file(source.name), told)
+        texts = storyworld.stories(max(200_000, STORY_BYTES * config.story_steps), DRAWN)
+        write_texts(steps.shared.file(source.name), texts)
     data = prepare_text(source, source.stat().st_size, config.story_vocabulary, steps.shared, "story-text")
     name = "pretrained-on-stories"
     small = pretrain_small_model(data, config.story_steps, config.seed, steps, name, **STORY_BATCH)
@@ -184,14 +184,14 @@ def story_rows(small: SmallModel, count: int) -> dict[str, ProbeText]:
     tokenizer, length = small.tokenizer, STORY_BATCH["sequence_length"]
     assert tokenizer.end_of_text is not None
     wanted = {"learn": count, "choose": count // 4, "test": count // 2}
-    told = labelled_stories(sum(wanted.values()), PROBED)
+    labelled = labelled_stories(sum(wanted.values()), PROBED)
     found = {}
     for side, stories in wanted.items():
         rows = np.full((stories, length), tokenizer.end_of_text, np.int64)
         labels = {key: np.full(rows.shape, -1, np.int64) for key in STORY}
         rules = {key: np.zeros(rows.shape, np.int64) for key in STORY}
         types = {key: np.full(rows.shape, "", object) for key in STORY}
-        for row, story in zip(range(stories), told, strict=False):
+        for row, story in zip(range(stories), labelled, strict=False):
             ids = tokenizer.encode(story.text)[: length - 1]
             rows[row, 1 : 1 + len(ids)] = ids
             ends = np.cumsum([len(tokenizer.token_bytes(id) or b"") for id in ids]).tolist()

@@ -216,7 +216,7 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     report_tuning(out, tuned, orders)
     report_candidates(out, full)
     out.samples = [Sample(method.name, OPENING + found[method.key]["sample"]) for method in made]
-    picked = (f"{kind} of {chosen[kind].setting.told(kind)}" for kind in KINDS)
+    picked = (f"{kind} of {chosen[kind].setting.text(kind)}" for kind in KINDS)
     lowest = [kind for kind in KINDS if chosen[kind] == list(full[kind])[-1]]
     out.notes += [
         f"tuned on the last of the training text: {', '.join(picked)}; Kneser-Ney of order {order}",

@@ -130,7 +130,7 @@ def exchanges_of(corpus: Corpus) -> list[tuple[str, str]]:
 def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> list[Method[Make]]:
     """Return the methods, the oldest first."""
     exchanges = exchanges_of(corpus)
-    told = sorted({sentence for text in corpus.train for sentence in sentences(text)})
+    lines = sorted({sentence for text in corpus.train for sentence in sentences(text)})
     answered = sorted({sentence for _, reply in exchanges for sentence in sentences(reply)})
 
     def patterns() -> tuple[Reply, int]:
@@ -147,7 +147,7 @@ def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> l
         Method("eliza", "ELIZA's patterns", patterns),
         Method("recall", "answer to the nearest training question", partial(nearest, *zip(*exchanges, strict=True))),
         Method("answered", "nearest sentence of the training answers", partial(nearest, answered, answered)),
-        Method("retrieval", "nearest sentence of the stories", partial(nearest, told, told)),
+        Method("retrieval", "nearest sentence of the stories", partial(nearest, lines, lines)),
         Method("ngram", "5-grams, Kneser-Ney", partial(_ngram, small, corpus)),
         Method("chat", "small model, fine-tuned to answer", partial(_chat, config, small, corpus)),
         Method(
@@ -182,9 +182,14 @@ def _ngram(small: SmallModel, corpus: Corpus) -> tuple[Reply, int]:
 
 def _chat(config: LadderRespondConfig, small: SmallModel, corpus: Corpus, larger: int = 1) -> tuple[Reply, int]:
     """Fine-tune the small model on the conversations, in batches `larger` times as large as usual."""
-    told, documents = corpus.conversations, corpus.rehearsal[:300]
+    conversations, documents = corpus.conversations, corpus.rehearsal[:300]
     model = fine_tune(
-        small.pretrained(), told, epochs=config.epochs, seed=config.seed, documents=documents, rows=larger * ROWS
+        small.pretrained(),
+        conversations,
+        epochs=config.epochs,
+        seed=config.seed,
+        documents=documents,
+        rows=larger * ROWS,
     )
     return (lambda prompts: answers(model, prompts, LONGEST)), 4 * model.decoder.parameter_count()
 

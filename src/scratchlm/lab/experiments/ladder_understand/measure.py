@@ -199,8 +199,8 @@ def read_items(path: Path, most: int, tested: int) -> Questions:
     learned = {item.story for item in sides["train"]}
     sides["test"] = [item for item in sides["test"] if item.story not in learned]
     if not all(sides.values()):
-        told = "holds no questions of the splits train and test, or no test story that is not in train"
-        raise UserError(f"{path}: {told}")
+        problem = "holds no questions of the splits train and test, or no test story that is not in train"
+        raise UserError(f"{path}: {problem}")
     draw = np.random.default_rng(0)
     counts = {"train": most, "test": tested}
     places = {side: np.sort(draw.permutation(len(items))[: counts[side]]) for side, items in sides.items()}

@@ -117,9 +117,9 @@ def questions(most: int, seed: int) -> dict[str, list[Case]]:
         for each in draw.sample(chosen, min(most, len(chosen))):
             case = {"question": each.question, "value": each.value, "expected": each.expected}
             found[kind].append({**case, "subject": each.subject})
-    told = [fact for fact in world.facts() if fact.in_stories and fact.attribute in PREMISES]
+    facts = [fact for fact in world.facts() if fact.in_stories and fact.attribute in PREMISES]
     values = {key: sorted({fact.value for fact in world.facts() if fact.attribute == key}) for key in PREMISES}
-    for fact in draw.sample(told, min(most, len(told))):
+    for fact in draw.sample(facts, min(most, len(facts))):
         false = draw.choice([value for value in values[fact.attribute] if value != fact.value])
         question = PREMISES[fact.attribute].format(subject=fact.subject, value=false)
         found["premise"].append({**_case(question, fact), "false": false})

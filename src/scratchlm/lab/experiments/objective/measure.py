@@ -318,7 +318,7 @@ def report_tokens(out: Findings, found: Mapping[str, Mapping[str, Any]], held_ou
     names = {kind: kind for kind in KINDS} | {"words, without the waste of spelling": "words.least"}
     rows = [[label, *(Cell(key_of(kind, condition)) for condition in CONDITIONS)] for label, kind in names.items()]
     out.table("Bits per byte, with unknown words spelled in bytes", ["tokens", *CONDITIONS.values()], rows)
-    dots = {f"{kind}, {told}": key_of(kind, condition) for kind in KINDS for condition, told in CONDITIONS.items()
+    dots = {f"{kind}, {title}": key_of(kind, condition) for kind in KINDS for condition, title in CONDITIONS.items()
             if kind != "sub-words" or condition == "steps"}  # fmt: skip
     out.dots("Bits per byte by kind of token", "bits per byte", dots)
 
@@ -360,13 +360,13 @@ def _less(key: str, other: str, values: Values) -> Value:
 
 def claim_tokens(out: Findings) -> None:
     """Add the claims about kinds of tokens."""
-    for condition, told in CONDITIONS.items():
+    for condition, name in CONDITIONS.items():
         suffix = "" if condition == "steps" else f".{condition}"
         gaps = [f"{kind}{suffix}.over.sub-words" for kind in ("bytes", "characters")]
         gaps += ["bytes.text.over.short"] if condition == "text" else []
         fewer = every(*map(above, gaps))
         key = "sub-words-win" if condition == "steps" else f"sub-words-win-at-equal-{condition}"
-        out.claim(key, fewer, what=told)
+        out.claim(key, fewer, what=name)
     for condition in ("steps", "text"):
         suffix = "" if condition == "steps" else f".{condition}"
         key = "sub-words-beat-words" if condition == "steps" else f"sub-words-beat-words-at-equal-{condition}"
