@@ -23,8 +23,8 @@ def test_a_hidden_token_is_the_target_of_the_position_before_it() -> None:
     counted = []
     for (batch, state), (plain, plain_state) in itertools.islice(zip(hiding(None), SOURCE(None), strict=False), 20):
         assert state == plain_state
-        assert batch.both_ways is not None
-        assert batch.both_ways.tolist() == [True, True, *[False] * 6]
+        assert batch.bidirectional is not None
+        assert batch.bidirectional.tolist() == [True, True, *[False] * 6]
         assert torch.equal(batch.ids[2:], plain.ids[2:])
         assert torch.equal(batch.targets[2:], plain.targets[2:])
         hidden = batch.ids[:2] == MASK
@@ -48,7 +48,7 @@ def test_a_model_learns_to_restore_what_was_hidden() -> None:
     assert losses[-1] < 0.3 * losses[0]
     batch, _ = next(HiddenTokens(source, 1.0, 0.3, mask=10, seed=9)(None))
     with torch.no_grad():
-        restored = decoder.logits(decoder.hidden(batch.ids, both_ways=True)).argmax(-1)
+        restored = decoder.logits(decoder.hidden(batch.ids, bidirectional=True)).argmax(-1)
     hidden = batch.targets != IGNORED
     assert float((restored == batch.targets)[hidden].float().mean()) > 0.7  # by chance 0.1
 

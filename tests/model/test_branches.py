@@ -46,7 +46,7 @@ def shape(**changes: object) -> DecoderConfig:
     return dataclasses.replace(toy_config("default"), **changes)  # type: ignore[arg-type]
 
 
-def both_ways() -> EncoderDecoder:
+def bidirectional() -> EncoderDecoder:
     model = EncoderDecoder(shape())
     randomise(model)
     return model.eval()
@@ -54,7 +54,7 @@ def both_ways() -> EncoderDecoder:
 
 def writers() -> list[SequenceModel]:
     with_attention, without = (build_translator(shape(), attention=attends).eval() for attends in (True, False))
-    return [both_ways(), with_attention, without]
+    return [bidirectional(), with_attention, without]
 
 
 @pytest.mark.parametrize("model", writers(), ids=["transformer", "attention", "no attention"])
@@ -85,7 +85,7 @@ def test_rows_of_a_batch_and_what_fills_them_up_do_not_touch_each_other(model: S
 
 
 def test_cached_writing_equals_plain_writing() -> None:
-    model = both_ways()
+    model = bidirectional()
     batch = source_target_batch(PAIRS[:1], END, PAD)
     real = torch.ones(1, 3, dtype=torch.bool)
     memory = model.encode(batch.ids[:, :3], real)
@@ -121,7 +121,7 @@ def test_each_learns_to_turn_a_text_round(kind: str) -> None:
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_targets_are_written_alike_with_a_cache_and_without_and_in_any_company(cached: bool) -> None:
-    model = both_ways()
+    model = bidirectional()
     sources = [source for source, _ in PAIRS]
     together = write_targets(model, sources, END, 7, cached=cached)
     assert together == [write_targets(model, [source], END, 7, cached=not cached)[0] for source in sources]
@@ -130,7 +130,7 @@ def test_targets_are_written_alike_with_a_cache_and_without_and_in_any_company(c
 
 
 def test_a_beam_of_one_is_greedy_and_a_wide_one_finds_the_most_probable_target() -> None:
-    model = both_ways()
+    model = bidirectional()
     sources = [source for source, _ in PAIRS]
     greedy = write_targets(model, sources, END, 7)
     assert search_targets(model, sources, END, 7, beam=1) == greedy

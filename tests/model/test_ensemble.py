@@ -29,7 +29,7 @@ def test_read_both_ways_each_position_sees_those_after_it(name: str) -> None:
     changed = ids.clone()
     changed[0, 9] = (ids[0, 9] + 1) % 61
     forwards = (decoder.hidden(ids) - decoder.hidden(changed)).abs().amax((0, 2))
-    both = (decoder.hidden(ids, both_ways=True) - decoder.hidden(changed, both_ways=True)).abs().amax((0, 2))
+    both = (decoder.hidden(ids, bidirectional=True) - decoder.hidden(changed, bidirectional=True)).abs().amax((0, 2))
     assert forwards[:9].max() == 0.0
     assert both.min() > 1e-4
 
@@ -41,5 +41,5 @@ def test_read_both_ways_windows_and_documents_hold() -> None:
     documents = torch.tensor([[1] * 7 + [2] * 5])
     changed = ids.clone()
     changed[0, 5] = (ids[0, 5] + 1) % 61
-    one, other = (decoder.hidden(each, documents=documents, both_ways=True) for each in (ids, changed))
+    one, other = (decoder.hidden(each, documents=documents, bidirectional=True) for each in (ids, changed))
     assert (one - other).abs().amax((0, 2)).nonzero().flatten().tolist() == [3, 4, 5, 6]  # 7 is near, and another's

@@ -67,8 +67,8 @@ def test_rows_that_are_left_out_have_no_part() -> None:
 def test_rows_of_both_kinds_have_the_loss_of_each_alone(name: str) -> None:
     decoder, batch = random_decoder(toy_config(name)), batch_of(5)
     both = torch.tensor([True, False, False, True, False])
-    mixed = Batch(batch.ids, batch.targets, both_ways=both)
-    hidden = decoder.hidden(batch.ids[both], both_ways=True)
+    mixed = Batch(batch.ids, batch.targets, bidirectional=both)
+    hidden = decoder.hidden(batch.ids[both], bidirectional=True)
     expected = F.cross_entropy(
         decoder.logits(hidden).flatten(0, 1), batch.targets[both].flatten(), ignore_index=IGNORED, reduction="sum"
     )
@@ -99,7 +99,7 @@ def train(folder: Path, out: Path, checkpoint_every: int = 0, **given: object) -
 def test_rows_read_both_ways_are_taught_by_the_text_alone_and_never_judged() -> None:
     student, teacher = (random_decoder(toy_config("default"), seed) for seed in (1, 2))
     both = torch.tensor([True, False, True, False])
-    batch = dataclasses.replace(batch_of(4), both_ways=both)
+    batch = dataclasses.replace(batch_of(4), bidirectional=both)
     told = []
 
     def judge(losses: torch.Tensor) -> torch.Tensor:

@@ -102,14 +102,14 @@ def _fetch(job: _Job) -> str:
         except _CutOff as cut:
             reason = str(cut)
             continue
-        found, fault = _check(job)
+        digest, fault = _check(job)
         if not fault:
             try:
                 os.replace(job.part, job.target)
                 job.state.unlink(missing_ok=True)
             except OSError as error:
                 raise explain_os_error(error, job.target) from error
-            return found
+            return digest
         _discard(job)
         if fresh:
             raise _MirrorFailed(fault)
@@ -122,10 +122,10 @@ def _check(job: _Job) -> tuple[str, str]:
     size = job.part.stat().st_size
     if job.size is not None and size != job.size:
         return "", f"has {size:,} bytes where {job.size:,} are expected"
-    found = sha256_of(job.part)
-    if job.sha256 is not None and found != job.sha256.lower():
-        return found, f"its SHA-256 is {found}, not {job.sha256}"
-    return found, ""
+    digest = sha256_of(job.part)
+    if job.sha256 is not None and digest != job.sha256.lower():
+        return digest, f"its SHA-256 is {digest}, not {job.sha256}"
+    return digest, ""
 
 
 def _discard(job: _Job) -> None:

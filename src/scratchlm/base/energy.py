@@ -16,8 +16,10 @@ class EnergyCounter:
     """Adds up the energy of all packages since it was made: that of the whole machine, whoever used it."""
 
     def __init__(self, counters: Path = COUNTERS) -> None:
-        found = [(path, _package(path)) for path in sorted(counters.glob("intel-rapl:*")) if path.name.count(":") == 1]
-        self._packages = {path: whole for path, whole in found if whole is not None}
+        packages = [
+            (path, _package(path)) for path in sorted(counters.glob("intel-rapl:*")) if path.name.count(":") == 1
+        ]
+        self._packages = {path: whole for path, whole in packages if whole is not None}
         """Packages, and the microjoules after which the counter of each begins again."""
         self._last = {path: _read(path / "energy_uj") for path in self._packages}
         self._sum = 0

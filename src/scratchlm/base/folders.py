@@ -131,12 +131,12 @@ def discard(path: Path) -> None:
 
 def files_in(folder: Path) -> list[str]:
     """Return the files below `folder`, links to folders among them, as relative paths in order; temporary ones not."""
-    found = []
+    listed = []
     for inside, folders, files in os.walk(folder):
         links = [name for name in folders if (Path(inside) / name).is_symlink()]
         folders[:] = [name for name in folders if not TEMPORARY.fullmatch(name)]
-        found += [Path(inside) / name for name in (*files, *links) if not TEMPORARY.fullmatch(name)]
-    return sorted(each.relative_to(folder).as_posix() for each in found)
+        listed += [Path(inside) / name for name in (*files, *links) if not TEMPORARY.fullmatch(name)]
+    return sorted(each.relative_to(folder).as_posix() for each in listed)
 
 
 def write_marker(folder: Path, kind: str, files: list[str]) -> None:

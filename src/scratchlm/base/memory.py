@@ -18,19 +18,19 @@ LIMITS = (
 
 def available_memory() -> int | None:
     """Return the bytes that this process may still take, or None where the system does not say."""
-    found = []
+    amounts = []
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
-        found.append(int(text.split("MemAvailable:")[1].split()[0]) * 1024)
+        amounts.append(int(text.split("MemAvailable:")[1].split()[0]) * 1024)
     except (OSError, IndexError, ValueError):
         if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+            amounts.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for limit, used in LIMITS:
         try:
-            found.append(int(limit.read_text(encoding="ascii")) - int(used.read_text(encoding="ascii")))
+            amounts.append(int(limit.read_text(encoding="ascii")) - int(used.read_text(encoding="ascii")))
         except (OSError, ValueError):
             continue  # no such group, or `max`: no limit
-    return min(found) if found else None
+    return min(amounts) if amounts else None
 
 
 def peak_memory() -> int | None:

@@ -108,12 +108,12 @@ def strangers(out: Path) -> list[str]:
     names = [name for name in files_in(out) if not fnmatchcase(name.split("/")[-1], LOCK_FILES)]
     homes = {name.removesuffix(MARKER_FILE) for name in names if name.split("/")[-1] == MARKER_FILE} | {""}
     named = {home: [MARKER_FILE, *(read_marker(out / home) or ("", []))[1]] for home in homes}
-    found = []
+    others = []
     for name in names:
         home = max((home for home in homes if name.startswith(home)), key=len)
         if not any(fnmatchcase(name[len(home) :], pattern) for pattern in named[home]):
-            found.append(name)
-    return found
+            others.append(name)
+    return others
 
 
 def occupied(out: Path, first: Sequence[str] = ()) -> bool:

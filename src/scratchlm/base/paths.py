@@ -43,8 +43,8 @@ def stored_path(path: Path, folder: Path) -> str:
         seen = os.path.relpath(Path(os.path.realpath(whole.parent)) / whole.name, os.path.realpath(folder))
     except ValueError:
         return whole.as_posix()
-    found = Path(seen).as_posix()
-    return found if found.startswith("../") or found == ".." else f"./{found}"
+    spelled = Path(seen).as_posix()
+    return spelled if spelled.startswith("../") or spelled == ".." else f"./{spelled}"
 
 
 def found_path(stored: str, folder: Path) -> Path:

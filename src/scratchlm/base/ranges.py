@@ -92,8 +92,8 @@ def out_of_range(config: Any, part: str = "", above: str = "") -> list[str]:
 def _problem(number: float, range_: Range | None) -> str | None:
     if isinstance(number, float) and not math.isfinite(number):
         return "must be a finite number"
-    found = range_.problem(number) if range_ is not None else None
-    return found or (f"must be at most {WIDEST:,}" if isinstance(number, int) and abs(number) > WIDEST else None)
+    problem = range_.problem(number) if range_ is not None else None
+    return problem or (f"must be at most {WIDEST:,}" if isinstance(number, int) and abs(number) > WIDEST else None)
 
 
 def _shown(number: float) -> str:

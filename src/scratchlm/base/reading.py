@@ -21,12 +21,12 @@ TEXT_LIMIT = 1 << 30
 
 def require_plain(path: Path) -> int:
     """Return the size in bytes of a file. Raises `UserError` for a folder, a pipe, a device; `OSError` for none."""
-    found = path.stat()
-    if stat.S_ISDIR(found.st_mode):
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
         raise UserError(f"{path}: is a folder where a file is needed; name a file in it")
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{path}: is a pipe or a device and no file; copy what it gives into a file first")
-    return found.st_size
+    return status.st_size
 
 
 def read_plain_text(path: Path, encoding: str = "utf-8", limit: int = TEXT_LIMIT) -> str:

@@ -84,10 +84,10 @@ def _listed(
         raise UserError(one_line(f"{address}: {error}; fetch the files another way and name their folder")) from error
     if system.isfile(root):
         return system, {"": (root, system.info(root))}
-    found = {path: about for path, about in system.find(root, detail=True).items() if wanted(Path(path))}
-    if not found:
+    files = {path: about for path, about in system.find(root, detail=True).items() if wanted(Path(path))}
+    if not files:
         raise UserError(f"{address}: nothing to read lies there; put {kinds} there, or correct the address")
-    return system, {path.removeprefix(root).lstrip("/"): (path, about) for path, about in sorted(found.items())}
+    return system, {path.removeprefix(root).lstrip("/"): (path, about) for path, about in sorted(files.items())}
 
 
 def _fetch(system: Any, source: str, target: Path, about: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ def visible(text: str) -> str:
     >>> visible("red\x1b[31m")
     'red\\x1b[31m'
     """
-    return STEERING.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
+    return STEERING.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
 
 
 def one_line(text: str) -> str:

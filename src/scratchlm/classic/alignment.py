@@ -66,12 +66,12 @@ class WordTranslation:
 
     def align(self, e: Sequence[str], f: Sequence[str]) -> list[int]:
         """Return for each word of `f` the position, from 1, of the word of `e` it aligns with; 0: the empty word."""
-        found = []
+        links = []
         for j, word in enumerate(f):
             probabilities = [self.probability(word, source) * self._place(i, j, len(e), len(f))
                        for i, source in enumerate([EMPTY, *e])]  # fmt: skip
-            found.append(int(np.argmax(probabilities)))
-        return found
+            links.append(int(np.argmax(probabilities)))
+        return links
 
     def _place(self, i: int, j: int, length: int, other: int) -> float:
         """Return a(i | j, l, m) for a sentence e of `length` words and an f of `other`."""

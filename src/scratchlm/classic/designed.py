@@ -57,7 +57,7 @@ class Feature(NamedTuple):
 
 def longest(pattern: str, message: Message) -> float:
     """Return log(1 + length) of the longest match of a pattern in the text as written; 0 without one."""
-    return math.log1p(max((len(found) for found in re.findall(pattern, message.text)), default=0))
+    return math.log1p(max((len(run) for run in re.findall(pattern, message.text)), default=0))
 
 
 def count(pattern: str, message: Message) -> float:
@@ -230,8 +230,8 @@ class DesignedTexts:
 
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
         """Return the probability of each class for each text."""
-        found: np.ndarray = self._model.predict_proba(texts)
-        return found
+        probabilities: np.ndarray = self._model.predict_proba(texts)
+        return probabilities
 
     def size(self) -> int:
         """Return the bytes of weights, means and deviations, and with `words` of the vocabulary."""

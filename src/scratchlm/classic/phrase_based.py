@@ -95,8 +95,8 @@ class PhraseBased:
 
     def translate(self, text: str) -> str:
         """Translate a sentence; unseen words are copied. A text without words comes back empty."""
-        found = self.search(words_of(text))
-        return self.written(found[0].words()) if found else ""
+        best = self.search(words_of(text))
+        return self.written(best[0].words()) if best else ""
 
     def written(self, words: Sequence[str]) -> str:
         """Return words as a sentence, in their most frequent case."""
@@ -165,17 +165,17 @@ class PhraseBased:
     def options(self, e: Sequence[str]) -> dict[Span, list[tuple[Option, float]]]:
         """Return the translations of each span of e, each with its weighted features but language model and jumps."""
         weights = self.weights[LANGUAGE + 1 : JUMPS]
-        found = {}
+        choices = {}
         for start in range(len(e)):
             for end in range(start + 1, min(start + self.longest, len(e)) + 1):
                 known = self.table.get(tuple(e[start:end]))
                 if known is None and end == start + 1:
                     known = [Option((e[start],), *[UNKNOWN] * 4)]
-                found[start, end] = [
+                choices[start, end] = [
                     (each, math.fsum(w * x for w, x in zip(weights, (*each[1:], 1, len(each.words)), strict=True)))
                     for each in known or []
                 ]
-        return {span: scored for span, scored in found.items() if scored}
+        return {span: scored for span, scored in choices.items() if scored}
 
     def _left(self, length: int, options: dict[Span, list[tuple[Option, float]]]) -> dict[Span, float]:
         """Return an estimate of the best score of each span's translation, without what stands before it and jumps."""
@@ -195,13 +195,13 @@ class PhraseBased:
     ) -> None:
         """Choose the weights by the mean score of pairs that were not trained on; `best` alternatives each a round."""
         draw = np.random.default_rng(seed)
-        found: list[dict[Words, tuple[Float[ndarray, " F"], float]]] = [{} for _ in pairs]
+        candidates: list[dict[Words, tuple[Float[ndarray, " F"], float]]] = [{} for _ in pairs]
         for _ in range(rounds):
-            for known, (e, f) in zip(found, pairs, strict=True):
+            for known, (e, f) in zip(candidates, pairs, strict=True):
                 for each in self.search(words_of(e), best):
                     if (words := each.words()) not in known:
                         known[words] = (each.features(), score(self.written(words), f))
-            kept = [known.values() for known in found if known]
+            kept = [known.values() for known in candidates if known]
             features = [np.array([each for each, _ in values]) for values in kept]
             scores = [np.array([each for _, each in values]) for values in kept]
             self.weights = tuple(best_weights(features, scores, np.array(self.weights), draw).tolist())
@@ -275,20 +275,20 @@ def best_value(
 
 def _highest_lines(heights: Float[ndarray, " N"], slopes: Float[ndarray, " N"]) -> list[tuple[float, int]]:
     """Return the lines that are the highest of all somewhere, from left to right, each with where it begins to be."""
-    found: list[tuple[float, int]] = []
+    highest: list[tuple[float, int]] = []
     for line in np.lexsort((heights, slopes)):
         begins = -math.inf
-        while found:
-            begins_last, last = found[-1]
+        while highest:
+            begins_last, last = highest[-1]
             if slopes[line] == slopes[last]:  # parallel: this one is as high or higher
-                found.pop()
+                highest.pop()
                 continue
             begins = (heights[last] - heights[line]) / (slopes[line] - slopes[last])
             if begins > begins_last:
                 break
-            found.pop()
-        found.append((begins if found else -math.inf, int(line)))
-    return found
+            highest.pop()
+        highest.append((begins if highest else -math.inf, int(line)))
+    return highest
 
 
 def _rest(covered: int, length: int, left: dict[Span, float]) -> float:

@@ -44,8 +44,8 @@ def content(text: str) -> list[str]:
 
 def sentences(passage: str) -> list[str]:
     """Return the sentences of a passage, which may have line breaks anywhere; the passage itself where it has none."""
-    found = [sentence for paragraph in re.split(r"\n\s*\n", passage) for sentence in sentences_of(paragraph)]
-    return found or [passage]
+    kept = [sentence for paragraph in re.split(r"\n\s*\n", passage) for sentence in sentences_of(paragraph)]
+    return kept or [passage]
 
 
 def first_sentence(passage: str, question: str) -> str:
@@ -56,15 +56,15 @@ def first_sentence(passage: str, question: str) -> str:
 def by_overlap(passage: str, question: str) -> str:
     """Answer with the sentence that shares most distinct words with the question; of equals the first."""
     asked = set(content(question))
-    found = sentences(passage)
-    return max(found, key=lambda sentence: len(asked & set(content(sentence))))
+    candidates = sentences(passage)
+    return max(candidates, key=lambda sentence: len(asked & set(content(sentence))))
 
 
 def by_rules(passage: str, question: str) -> str:
     """Answer with the phrase that fits the question word, in the sentence of largest overlap or the one after it."""
     best = by_overlap(passage, question)
-    found = sentences(passage)
-    after = " ".join(found[found.index(best) : found.index(best) + 2])
+    candidates = sentences(passage)
+    after = " ".join(candidates[candidates.index(best) : candidates.index(best) + 2])
     asked = question.lower()
     if re.match(r"how (?:many|much|old|long)", asked):
         return _first(_NUMBER, best) or best
@@ -126,25 +126,25 @@ class Retrieval:
 
     def evidence(self, passage: str, question: str, most: int) -> str:
         """Return the most similar sentences, at least one, in text order, with at most `most` characters in all."""
-        found, chosen, size = sentences(passage), set[int](), 0
+        candidates, chosen, size = sentences(passage), set[int](), 0
         for place in self.ranked(passage, question):
-            size += len(found[place]) + 1
+            size += len(candidates[place]) + 1
             if chosen and size > most:
                 break
             chosen.add(place)
-        return " ".join(found[place] for place in sorted(chosen))[: 2 * most]
+        return " ".join(candidates[place] for place in sorted(chosen))[: 2 * most]
 
     def nearest(self, texts: Sequence[str], questions: Sequence[str]) -> list[int]:
         """Return for each question the index of the most similar text (of equals the first); -1: no shared word."""
-        known, found = self._weights.transform(texts).T.tocsr(), []
+        known, neighbours = self._weights.transform(texts).T.tocsr(), []
         for start in range(0, len(questions), 64):
             cosines = (self._weights.transform(questions[start : start + 64]) @ known).toarray()
-            found += np.where(cosines.max(1) > 0, cosines.argmax(1), -1).tolist()
-        return found
+            neighbours += np.where(cosines.max(1) > 0, cosines.argmax(1), -1).tolist()
+        return neighbours
 
     def _cosines(self, texts: Sequence[str], question: str) -> np.ndarray:
-        found: np.ndarray = (self._weights.transform(texts) @ self._weights.transform([question]).T).toarray().ravel()
-        return found
+        cosines: np.ndarray = (self._weights.transform(texts) @ self._weights.transform([question]).T).toarray().ravel()
+        return cosines
 
     def size(self) -> int:
         """Return the bytes of the vocabulary with its weights."""

@@ -128,13 +128,13 @@ def carried_nats(
     table, last = padded([text.tolist() for text in texts])
     ids, targets = table[:, :-1], table[:, 1:]
     state: State | None = None
-    found = []
+    pieces = []
     for start in range(0, ids.size(1), length):
         hidden, state = network.advance(ids[:, start : start + length], state)
         logits = network.logits(hidden).float()
         chosen = targets[:, start : start + length, None]
-        found.append((logits.logsumexp(-1) - logits.gather(-1, chosen).squeeze(-1)).double())
-    nats = torch.cat(found, 1).numpy() if found else np.zeros((len(texts), 0))
+        pieces.append((logits.logsumexp(-1) - logits.gather(-1, chosen).squeeze(-1)).double())
+    nats = torch.cat(pieces, 1).numpy() if pieces else np.zeros((len(texts), 0))
     return [row[:count] for row, count in zip(nats, last.tolist(), strict=True)]
 
 

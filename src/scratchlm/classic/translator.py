@@ -126,7 +126,7 @@ def write_recurrent(
 ) -> list[list[int]]:
     """Return the greedy translation of each source as ids, without the token that ends it."""
     model.eval()
-    found: list[list[int]] = []
+    translations: list[list[int]] = []
     for start in range(0, len(sources), rows):
         ids, real = sources_of(sources[start : start + rows])
         states = model.read(ids, real)
@@ -140,5 +140,5 @@ def write_recurrent(
             ended |= token == end
             if ended.all():
                 break
-        found += [until(row, end) for row in torch.stack(written, 1).tolist()]
-    return found
+        translations += [until(row, end) for row in torch.stack(written, 1).tolist()]
+    return translations

@@ -99,15 +99,15 @@ def _pairs(
     rows: Sequence[np.ndarray], keep: Float[np.ndarray, " V"], window: int, draw: np.random.Generator
 ) -> Int[np.ndarray, "P 2"]:
     """Return pairs of a centre and a context word within a random window, after subsampling of frequent words."""
-    found = [np.zeros((0, 2), np.int64)]
+    pairs = [np.zeros((0, 2), np.int64)]
     for row in rows:
         kept = row[draw.random(len(row)) < keep[row]] if len(row) else row
         reach = draw.integers(1, window + 1, size=len(kept))
         for distance in range(1, min(window, len(kept) - 1) + 1):
             left, right = kept[:-distance], kept[distance:]
-            found.append(np.column_stack([left, right])[reach[:-distance] >= distance])
-            found.append(np.column_stack([right, left])[reach[distance:] >= distance])
-    return np.concatenate(found)
+            pairs.append(np.column_stack([left, right])[reach[:-distance] >= distance])
+            pairs.append(np.column_stack([right, left])[reach[distance:] >= distance])
+    return np.concatenate(pairs)
 
 
 def step(

@@ -114,13 +114,13 @@ class CompiledDecoder:
         self._gather(threads)
 
     def _gather(self, threads: int) -> None:
-        """Call threads together, with boards that nobody has entered."""
+        """Call threads together, with queues that nobody has entered."""
         self._process, self.threads = os.getpid(), threads
-        boards = np.zeros((2, PHASES * self._sizes.layers + 1, LINE), np.int64)
-        self._call = Call(boards, np.zeros((2, LINE), np.int64), np.zeros((2, LETTER), np.int64))
+        queues = np.zeros((2, PHASES * self._sizes.layers + 1, LINE), np.int64)
+        self._call = Call(queues, np.zeros((2, LINE), np.int64), np.zeros((2, LETTER), np.int64))
         self._lock = threading.Lock()
         call, model = self._call, self._model
-        self._team = Team(threads - 1, lambda bell, mine: decode(call, bell, mine, True, model))
+        self._team = Team(threads - 1, lambda signal, mine: decode(call, signal, mine, True, model))
 
     @torch.no_grad()
     def step(
@@ -148,19 +148,19 @@ class CompiledDecoder:
             work = self._for(rows, len(scored))
             new, place = torch.tensor([text[-1] for text in texts]), torch.tensor(positions)
             work.embedded[:] = self._embed(texts, new, place).float().numpy()
-            epoch = int(self._team.bell[0]) + 1
-            board, door = self._call.boards[epoch % 2], self._call.doors[epoch % 2]
+            epoch = int(self._team.signal[0]) + 1
+            queue, door = self._call.queues[epoch % 2], self._call.doors[epoch % 2]
             note = None if epoch > 1 else threading.Timer(NOTE_AFTER, print, [NOTE], {"file": sys.stderr})
             try:
                 if note is not None:
                     note.daemon = True
                     note.start()
-                prepare(board, door, epoch)
-                self._call.letters[epoch % 2] = _letter(Rows(new.numpy(), place.numpy(), table, scored), work)
+                prepare(queue, door, epoch)
+                self._call.jobs[epoch % 2] = _job(Rows(new.numpy(), place.numpy(), table, scored), work)
                 self._team.call()
-                decode(self._call, self._team.bell, self._team.bell, False, self._model)
+                decode(self._call, self._team.signal, self._team.signal, False, self._model)
             except BaseException:  # an interrupt while the code is compiled: nobody may enter any more
-                prepare(board, door, 0)
+                prepare(queue, door, 0)
                 raise
             finally:
                 if note is not None:
@@ -258,12 +258,12 @@ class CompiledDecoder:
         row[place + 1] = self._address(getattr(norm, "bias", None))
 
 
-def _letter(rows: Rows, work: Work) -> list[int]:
+def _job(rows: Rows, work: Work) -> list[int]:
     """Hand threads a step: sizes, and addresses of arrays that must stay until it ends."""
     arrays: list[Any] = [work.embedded, work.stream, *work.heads, *work[3:]]
     addresses = [each.ctypes.data for each in (*rows, *arrays)]
-    found = [len(rows.ids), rows.blocks.shape[1], len(rows.wanted), *addresses]
-    return found + [0] * (LETTER - len(found))
+    numbers = [len(rows.ids), rows.blocks.shape[1], len(rows.wanted), *addresses]
+    return numbers + [0] * (LETTER - len(numbers))
 
 
 def _blocks(decoder: Decoder) -> list[Block]:
@@ -292,7 +292,7 @@ def _matrices(block: Block) -> dict[int, nn.Module]:
     """Return the matrices of a layer by their places."""
     attention, inside = _attention(block), block.feed_forward
     assert isinstance(inside, SwiGLU | MLP)
-    found: dict[int, nn.Module] = {
+    matrices: dict[int, nn.Module] = {
         places.QUERY: attention.query,
         places.KEY: attention.key,
         places.VALUE: attention.value,
@@ -300,7 +300,7 @@ def _matrices(block: Block) -> dict[int, nn.Module]:
         places.UP: inside.up,
         places.DOWN: inside.down,
     }
-    return found | ({places.GATE: inside.gate} if isinstance(inside, SwiGLU) else {})
+    return matrices | ({places.GATE: inside.gate} if isinstance(inside, SwiGLU) else {})
 
 
 def _kind(part: nn.Module) -> torch.dtype:

@@ -75,7 +75,7 @@ from scratchlm.model.quantized import GROUP, TILE
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def begin(turn: Turn, whole: Layer, number: int, embedded: Any, stream: Any) -> None:
     """Set the stream to the embedding before the first layer; then scale it and mix the embedding in. One chunk."""
-    if claim(turn.board, turn.phase) == 0:
+    if claim(turn.queue, turn.phase) == 0:
         for b in range(stream.shape[0]):
             row, first = stream[b], embedded[b]
             if number == 0:
@@ -85,15 +85,15 @@ def begin(turn: Turn, whole: Layer, number: int, embedded: Any, stream: Any) -> 
                 added = vector(whole.place[X0_EMBEDDED], whole.sizes.layers)[number]
                 for i in range(row.size):
                     row[i] = kept * row[i] + added * first[i]
-        finish(turn.board, turn.phase)
-    wait(turn.board, turn.phase, 1)
+        finish(turn.queue, turn.phase)
+    wait(turn.queue, turn.phase, 1)
 
 
 @njit(nogil=True, error_model="numpy")
 def project(turn: Turn, layer: Layer, stream: Any, normed: Any, heads: Heads) -> None:
     """Compute queries, keys and values of the new tokens."""
     each = layer.sizes.chunks
-    chunk = claim(turn.board, turn.phase)
+    chunk = claim(turn.queue, turn.phase)
     if chunk < 3 * each:
         read_rows(layer, ATTENTION_NORM, stream, normed)
     while chunk < 3 * each:
@@ -101,9 +101,9 @@ def project(turn: Turn, layer: Layer, stream: Any, normed: Any, heads: Heads) ->
         out = heads.queries if which == QUERY else heads.keys if which == KEY else heads.values
         first, last = bounds(layer, chunk // 3, each, out.shape[1])
         product(layer, which, normed, out, first, last)
-        finish(turn.board, turn.phase)
-        chunk = claim(turn.board, turn.phase)
-    wait(turn.board, turn.phase, 3 * each)
+        finish(turn.queue, turn.phase)
+        chunk = claim(turn.queue, turn.phase)
+    wait(turn.queue, turn.phase, 3 * each)
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
@@ -112,7 +112,7 @@ def place_heads(turn: Turn, layer: Layer, rows: Rows, stream: Any, normed: Any, 
     sizes, place, size = layer.sizes, layer.place, layer.sizes.head_dim
     each = sizes.heads + 2 * sizes.kv_heads
     chunks = each * len(rows.ids)
-    chunk = claim(turn.board, turn.phase)
+    chunk = claim(turn.queue, turn.phase)
     if chunk < chunks and place[VALUE_TABLE]:
         read_rows(layer, ATTENTION_NORM, stream, normed)  # the thread may have had no part in the products
     while chunk < chunks:
@@ -135,9 +135,9 @@ def place_heads(turn: Turn, layer: Layer, rows: Rows, stream: Any, normed: Any, 
                 add_embedded_value(layer, head, rows.ids[b], normed[b], value)
             cached = carray(pointer(place[CACHED_VALUES]), (block + 1, sizes.kv_heads, BLOCK, size), np.float32)
             copy(value, cached[block, head, at])
-        finish(turn.board, turn.phase)
-        chunk = claim(turn.board, turn.phase)
-    wait(turn.board, turn.phase, chunks)
+        finish(turn.queue, turn.phase)
+        chunk = claim(turn.queue, turn.phase)
+    wait(turn.queue, turn.phase, chunks)
 
 
 @njit(nogil=True, error_model="numpy")
@@ -147,7 +147,7 @@ def mix(turn: Turn, layer: Layer, rows: Rows, queries: Any, mixed: Any, scores: 
     keys = carray(pointer(place[CACHED_KEYS]), (sizes.blocks, sizes.kv_heads, size, BLOCK), np.float32)
     values = carray(pointer(place[CACHED_VALUES]), (sizes.blocks, sizes.kv_heads, BLOCK, size), np.float32)
     chunks = sizes.heads * len(rows.ids)
-    chunk = claim(turn.board, turn.phase)
+    chunk = claim(turn.queue, turn.phase)
     while chunk < chunks:
         b, head = chunk // sizes.heads, chunk % sizes.heads
         shared, length = head * sizes.kv_heads // sizes.heads, rows.positions[b] + 1
@@ -155,41 +155,41 @@ def mix(turn: Turn, layer: Layer, rows: Rows, queries: Any, mixed: Any, scores: 
         query, out = queries[b, head * size : (head + 1) * size], mixed[b, head * size : (head + 1) * size]
         own = scores[: (length + BLOCK - 1) // BLOCK * BLOCK]
         attend(sizes, query, keys[:, shared], values[:, shared], rows.blocks[b], (first, length), own, out)
-        finish(turn.board, turn.phase)
-        chunk = claim(turn.board, turn.phase)
-    wait(turn.board, turn.phase, chunks)
+        finish(turn.queue, turn.phase)
+        chunk = claim(turn.queue, turn.phase)
+    wait(turn.queue, turn.phase, chunks)
 
 
 @njit(nogil=True, error_model="numpy")
 def join(turn: Turn, layer: Layer, which: int, x: Any, branch: Any, stream: Any) -> None:
     """Project what a branch computed back, and add it to the stream unless it is normalised first."""
     chunks = layer.sizes.chunks
-    chunk = claim(turn.board, turn.phase)
+    chunk = claim(turn.queue, turn.phase)
     while chunk < chunks:
         first, last = bounds(layer, chunk, chunks, layer.sizes.width)
         product(layer, which, x, branch, first, last)
         if not layer.sizes.norm_after:
             add_rows(stream, branch, first, last)
-        finish(turn.board, turn.phase)
-        chunk = claim(turn.board, turn.phase)
-    wait(turn.board, turn.phase, chunks)
+        finish(turn.queue, turn.phase)
+        chunk = claim(turn.queue, turn.phase)
+    wait(turn.queue, turn.phase, chunks)
 
 
 @njit(nogil=True, error_model="numpy")
 def add_normed(turn: Turn, layer: Layer, which: int, branch: Any, normed: Any, stream: Any) -> None:
     """Add a branch to the stream after its norm: one chunk."""
-    if claim(turn.board, turn.phase) == 0:
+    if claim(turn.queue, turn.phase) == 0:
         norm_rows(layer, which, branch, normed)
         add_rows(stream, normed, 0, layer.sizes.width)
-        finish(turn.board, turn.phase)
-    wait(turn.board, turn.phase, 1)
+        finish(turn.queue, turn.phase)
+    wait(turn.queue, turn.phase, 1)
 
 
 @njit(nogil=True, error_model="numpy")
 def widen(turn: Turn, layer: Layer, stream: Any, normed: Any, gates: Any, inner: Any) -> None:
     """Compute the inside of the feed-forward."""
     sizes, chunks = layer.sizes, layer.sizes.chunks
-    chunk = claim(turn.board, turn.phase)
+    chunk = claim(turn.queue, turn.phase)
     if chunk < chunks:
         read_rows(layer, FEED_FORWARD_NORM, stream, normed)
     while chunk < chunks:
@@ -205,16 +205,16 @@ def widen(turn: Turn, layer: Layer, stream: Any, normed: Any, gates: Any, inner:
                     up[i] *= gate[i]
             else:
                 activate(sizes.activation, up)
-        finish(turn.board, turn.phase)
-        chunk = claim(turn.board, turn.phase)
-    wait(turn.board, turn.phase, chunks)
+        finish(turn.queue, turn.phase)
+        chunk = claim(turn.queue, turn.phase)
+    wait(turn.queue, turn.phase, chunks)
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def score(turn: Turn, whole: Layer, wanted: Any, stream: Any, normed: Any, logits: Any) -> None:
     """Compute the logits of the wanted rows."""
     sizes, chunks = whole.sizes, 8 * whole.sizes.chunks
-    chunk = claim(turn.board, turn.phase)
+    chunk = claim(turn.queue, turn.phase)
     if chunk < chunks:
         for b in range(wanted.size):
             copy(stream[wanted[b]], normed[b])
@@ -228,18 +228,18 @@ def score(turn: Turn, whole: Layer, wanted: Any, stream: Any, normed: Any, logit
                 part = logits[b, first:last]
                 for i in range(part.size):
                     part[i] = cap * (f32(2) / (f32(1) + exponential(f32(-2) * part[i] / cap)) - f32(1))
-        finish(turn.board, turn.phase)
-        chunk = claim(turn.board, turn.phase)
-    wait(turn.board, turn.phase, chunks)
+        finish(turn.queue, turn.phase)
+        chunk = claim(turn.queue, turn.phase)
+    wait(turn.queue, turn.phase, chunks)
 
 
 @njit(nogil=True, error_model="numpy", inline="always")
 def take_part(call: Call, epoch: int, model: Model) -> None:
     """Take part in a step, with all threads that do so. It has one caller, and is compiled as a part of it."""
-    board, door, letter = call.boards[epoch % 2], call.doors[epoch % 2], call.letters[epoch % 2]
+    queue, door, job = call.queues[epoch % 2], call.doors[epoch % 2], call.jobs[epoch % 2]
     if not enter(door, epoch):
         return
-    sizes, rows, work = model.sizes, new_rows(letter), arrays(letter, model.sizes)
+    sizes, rows, work = model.sizes, new_rows(job), arrays(job, model.sizes)
     stream, branch, heads = work.stream, work.branch, work.heads
     normed = np.empty_like(stream)
     scores = np.empty(rows.blocks.shape[1] * BLOCK, f32)
@@ -248,31 +248,31 @@ def take_part(call: Call, epoch: int, model: Model) -> None:
     for number in range(sizes.layers):
         layer = Layer(sizes, model.layers[number], model.kind)
         if number == 0 or model.whole[X0_STREAM]:
-            begin(Turn(board, phase), whole, number, work.embedded, stream)
-        project(Turn(board, phase + 1), layer, stream, normed, heads)
-        place_heads(Turn(board, phase + 2), layer, rows, stream, normed, heads)
-        mix(Turn(board, phase + 3), layer, rows, heads.queries, work.mixed, scores)
-        join(Turn(board, phase + 4), layer, OUTPUT, work.mixed, branch, stream)
+            begin(Turn(queue, phase), whole, number, work.embedded, stream)
+        project(Turn(queue, phase + 1), layer, stream, normed, heads)
+        place_heads(Turn(queue, phase + 2), layer, rows, stream, normed, heads)
+        mix(Turn(queue, phase + 3), layer, rows, heads.queries, work.mixed, scores)
+        join(Turn(queue, phase + 4), layer, OUTPUT, work.mixed, branch, stream)
         if sizes.norm_after:
-            add_normed(Turn(board, phase + 5), layer, ATTENTION_OUT_NORM, branch, normed, stream)
-        widen(Turn(board, phase + 6), layer, stream, normed, work.gate, work.inner)
-        join(Turn(board, phase + 7), layer, DOWN, work.inner, branch, stream)
+            add_normed(Turn(queue, phase + 5), layer, ATTENTION_OUT_NORM, branch, normed, stream)
+        widen(Turn(queue, phase + 6), layer, stream, normed, work.gate, work.inner)
+        join(Turn(queue, phase + 7), layer, DOWN, work.inner, branch, stream)
         if sizes.norm_after:
-            add_normed(Turn(board, phase + 8), layer, FEED_FORWARD_OUT_NORM, branch, normed, stream)
+            add_normed(Turn(queue, phase + 8), layer, FEED_FORWARD_OUT_NORM, branch, normed, stream)
         phase += PHASES
-    score(Turn(board, phase), whole, rows.wanted, stream, normed, work.logits)
+    score(Turn(queue, phase), whole, rows.wanted, stream, normed, work.logits)
     leave(door)
 
 
 @njit(nogil=True, error_model="numpy")
-def new_rows(letter: Any) -> Rows:
-    """Return the new tokens of the step that a letter describes."""
-    count, most = letter[ROWS], letter[MOST_BLOCKS]
+def new_rows(job: Any) -> Rows:
+    """Return the new tokens of the step that a job describes."""
+    count, most = job[ROWS], job[MOST_BLOCKS]
     return Rows(
-        carray(pointer(letter[IDS]), (count,), np.int64),
-        carray(pointer(letter[POSITIONS]), (count,), np.int64),
-        carray(pointer(letter[TABLES]), (count, most), np.int64),
-        carray(pointer(letter[WANTED]), (letter[WANTED_ROWS],), np.int64),
+        carray(pointer(job[IDS]), (count,), np.int64),
+        carray(pointer(job[POSITIONS]), (count,), np.int64),
+        carray(pointer(job[TABLES]), (count, most), np.int64),
+        carray(pointer(job[WANTED]), (job[WANTED_ROWS],), np.int64),
     )
 
 
@@ -283,23 +283,23 @@ def floats(address: int, rows: int, size: int) -> Any:
 
 
 @njit(nogil=True, error_model="numpy")
-def arrays(letter: Any, sizes: Any) -> Work:
-    """Return the arrays of the step that a letter describes."""
-    count, inside, shared = letter[ROWS], sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
+def arrays(job: Any, sizes: Any) -> Work:
+    """Return the arrays of the step that a job describes."""
+    count, inside, shared = job[ROWS], sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
     heads = Heads(
-        floats(letter[ARRAYS + 2], count, inside),
-        floats(letter[ARRAYS + 3], count, shared),
-        floats(letter[ARRAYS + 4], count, shared),
+        floats(job[ARRAYS + 2], count, inside),
+        floats(job[ARRAYS + 3], count, shared),
+        floats(job[ARRAYS + 4], count, shared),
     )
     return Work(
-        floats(letter[ARRAYS], count, sizes.width),
-        floats(letter[ARRAYS + 1], count, sizes.width),
+        floats(job[ARRAYS], count, sizes.width),
+        floats(job[ARRAYS + 1], count, sizes.width),
         heads,
-        floats(letter[ARRAYS + 5], count, inside),
-        floats(letter[ARRAYS + 6], count, sizes.width),
-        floats(letter[ARRAYS + 7], count, sizes.hidden),
-        floats(letter[ARRAYS + 8], count, sizes.hidden),
-        floats(letter[ARRAYS + 9], letter[WANTED_ROWS], sizes.vocabulary),
+        floats(job[ARRAYS + 5], count, inside),
+        floats(job[ARRAYS + 6], count, sizes.width),
+        floats(job[ARRAYS + 7], count, sizes.hidden),
+        floats(job[ARRAYS + 8], count, sizes.hidden),
+        floats(job[ARRAYS + 9], job[WANTED_ROWS], sizes.vocabulary),
     )
 
 
@@ -313,7 +313,9 @@ def _build(stamp: int) -> Any:
     """Compile the step when it is first called; the stamp is a part of the name under which it is kept."""
 
     @njit(nogil=True, error_model="numpy", cache=True)
-    def decode(call: Call, bell: npt.NDArray[np.int64], mine: npt.NDArray[np.int64], helps: bool, model: Model) -> None:
+    def decode(
+        call: Call, signal: npt.NDArray[np.int64], mine: npt.NDArray[np.int64], helps: bool, model: Model
+    ) -> None:
         """Take part in the newest step; a helper, in all that are called for, until none is for a while.
 
         One function for both, because each function that is called from Python is compiled with all that it calls.
@@ -325,8 +327,8 @@ def _build(stamp: int) -> Any:
         goes_on = True
         while goes_on:
             if not helps:
-                goes_on, epoch = False, fetch(bell)
-            elif called(bell, mine):
+                goes_on, epoch = False, fetch(signal)
+            elif called(signal, mine):
                 epoch = mine[HEARD]
             else:
                 return

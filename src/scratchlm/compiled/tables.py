@@ -31,9 +31,9 @@ PLACES = 86
 FINAL_NORM = ATTENTION_NORM
 """Place of the final norm in the table of what belongs to no layer."""
 ROWS, MOST_BLOCKS, WANTED_ROWS, IDS, POSITIONS, TABLES, WANTED, ARRAYS = _numbers(0, 8)
-"""Numbers of a letter, which describes a step to threads: sizes, then addresses; the last is the first of `Work`."""
+"""Numbers of a job, which describes a step to threads: sizes, then addresses; the last is the first of `Work`."""
 LETTER = 24
-"""Numbers of a letter."""
+"""Numbers of a job."""
 PHASES = 9
 """Phases of a layer."""
 
@@ -100,7 +100,7 @@ class Heads(NamedTuple):
 class Work(NamedTuple):
     """Arrays that the threads share, with a row for each new token, or, of logits, for each that is wanted.
 
-    A letter lists them in this order.
+    A job lists them in this order.
     """
 
     embedded: npt.NDArray[np.float32]
@@ -127,16 +127,16 @@ class Layer(NamedTuple):
 class Turn(NamedTuple):
     """The phase that is being shared."""
 
-    board: npt.NDArray[np.int64]
+    queue: npt.NDArray[np.int64]
     phase: int
 
 
 class Call(NamedTuple):
     """What threads share a step by, two of each: used by turns (`sharing.py`)."""
 
-    boards: npt.NDArray[np.int64]
+    queues: npt.NDArray[np.int64]
     doors: npt.NDArray[np.int64]
-    letters: npt.NDArray[np.int64]
+    jobs: npt.NDArray[np.int64]
 
 
 class Model(NamedTuple):

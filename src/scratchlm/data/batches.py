@@ -67,7 +67,7 @@ class Batch:
     """The document of each token of packed rows, which attention must not cross; None: each row is one text."""
     starts: Int[Tensor, " B"] | None = field(default=None, kw_only=True)
     """Where in the training text each row begins, so that what is wrong with one can be found; None: not known."""
-    both_ways: Bool[Tensor, " B"] | None = field(default=None, kw_only=True)
+    bidirectional: Bool[Tensor, " B"] | None = field(default=None, kw_only=True)
     """Rows whose positions see what is after them too; None: there is none."""
 
     @property
@@ -107,8 +107,8 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         documents = None if self.documents is None else change(self.documents)
         starts = None if self.starts is None else change(self.starts)
-        both_ways = None if self.both_ways is None else change(self.both_ways)
-        return Batch(change(self.ids), change(self.targets), documents, starts=starts, both_ways=both_ways)
+        bidirectional = None if self.bidirectional is None else change(self.bidirectional)
+        return Batch(change(self.ids), change(self.targets), documents, starts=starts, bidirectional=bidirectional)
 
 
 class Order:

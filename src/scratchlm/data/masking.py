@@ -47,5 +47,5 @@ class HiddenTokens:
             batch,
             ids=batch.ids.masked_fill(chosen, self.mask),
             targets=batch.targets.masked_fill(both[:, None] & ~wanted, IGNORED),
-            both_ways=both,
+            bidirectional=both,
         )

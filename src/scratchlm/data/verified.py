@@ -27,13 +27,13 @@ def state_of(path: Path, digest: str) -> dict[str, Any]:
 
     A write that restores size and modification time still moves `changed_ns` (on Windows the time of creation).
     """
-    found = path.stat()
+    status = path.stat()
     return {
-        "size": found.st_size,
-        "modified_ns": found.st_mtime_ns,
-        "changed_ns": found.st_ctime_ns,
-        "inode": found.st_ino,
-        "device": found.st_dev,
+        "size": status.st_size,
+        "modified_ns": status.st_mtime_ns,
+        "changed_ns": status.st_ctime_ns,
+        "inode": status.st_ino,
+        "device": status.st_dev,
         "sha256": digest,
     }
 

@@ -153,8 +153,8 @@ def token_nats(
     stride: int | None = None,
 ) -> Float[np.ndarray, " T"]:  # fmt: skip
     """Return the loss of each token of a text, in nats: the terms that `held_out_loss` sums; see `target_logits`."""
-    found = []
+    pieces = []
     for logits, targets in target_logits(decoder, tokenizer, tokens, length=length, rows=rows, stride=stride):
         nats = logits.logsumexp(-1) - logits.gather(-1, targets[:, None]).squeeze(-1)
-        found.append(nats.double().cpu().numpy())
-    return np.concatenate(found)
+        pieces.append(nats.double().cpu().numpy())
+    return np.concatenate(pieces)

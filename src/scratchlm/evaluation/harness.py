@@ -47,8 +47,8 @@ def adapter(model: str | Path | SavedModel, *, rows: int = ROWS, dtype: torch.dt
 
         def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
             asked = encode_requests(saved.tokenizer, [request.args for request in requests])
-            found = likelihoods(saved.decoder, asked, rows=rows, dtype=dtype)
-            return [(each.nats, each.greedy) for each in found]
+            scores = likelihoods(saved.decoder, asked, rows=rows, dtype=dtype)
+            return [(each.nats, each.greedy) for each in scores]
 
         def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
             texts = [request.args[0] for request in requests]

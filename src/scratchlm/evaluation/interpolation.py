@@ -77,15 +77,15 @@ def interpolate(
     """
     if len(network) != len(ngrams):
         raise ValueError(f"losses of {len(network):,} tokens and of {len(ngrams):,}: they must be of the same text")
-    found, trusted, seen = np.empty(len(network)), 1.0, 2.0
+    mixed, trusted, seen = np.empty(len(network)), 1.0, 2.0
     for start in range(0, len(network), BLOCK):
         part, weight = slice(start, start + BLOCK), trusted / seen
         by_ngrams = np.log(weight) - ngrams[part]
         both = np.logaddexp(np.log1p(-weight) - network[part], by_ngrams)
-        found[part] = -both
+        mixed[part] = -both
         trusted += float(np.exp(by_ngrams - both).sum())  # expected number of tokens that the n-grams predicted
         seen += len(both)
-    return found, trusted / seen
+    return mixed, trusted / seen
 
 
 def ngram_loss(

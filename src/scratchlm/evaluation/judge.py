@@ -57,24 +57,24 @@ def _letter(judge: Endpoint, question: str, a: str, b: str) -> str:
     """Return the letter of the judge's reply, or "" where it has none."""
     asked = f"Question:\n{question}\n\nAnswer A:\n{a}\n\nAnswer B:\n{b}"
     said = judge.ask([{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": asked}], max_tokens=8)
-    found = _LETTER.match(said)
-    return "" if found is None else found[1].upper()
+    match = _LETTER.match(said)
+    return "" if match is None else match[1].upper()
 
 
 def judge_pairs(judge: Endpoint, pairs: Sequence[tuple[str, str, str]]) -> Judged:
     """Judge triples of question, first answer and second answer; equal answers are ties and are not sent."""
-    found: list[tuple[Verdict, bool, bool]] = [
+    verdicts: list[tuple[Verdict, bool, bool]] = [
         ("tie", False, False) if one == other else judge_pair(judge, question, one, other)
         for question, one, other in pairs
     ]
-    counts = {who: sum(verdict == who for verdict, _, _ in found) for who in ("first", "second", "tie")}
+    counts = {who: sum(verdict == who for verdict, _, _ in verdicts) for who in ("first", "second", "tie")}
     decided = counts["first"] + counts["second"]
     outcome = "nothing was decided"
     if decided:
         low, high = wilson_interval(counts["second"], decided)
         fraction = counts["second"] / decided
         outcome = f"the second is preferred in {fraction:.0%} of {decided:,} ({low:.0%} to {high:.0%})"
-    swayed, unread = sum(kept for _, kept, _ in found), sum(silent for _, _, silent in found)
+    swayed, unread = sum(kept for _, kept, _ in verdicts), sum(silent for _, _, silent in verdicts)
     sentence = f"judged: {outcome}; {counts['tie']:,} ties, in {swayed:,} of them the judge repeated a position"
     sentence += f", in {unread:,} it gave no letter" if unread else ""
     return Judged(len(pairs), counts["first"], counts["second"], counts["tie"], swayed, unread, sentence)

@@ -71,14 +71,14 @@ def encode_requests(
     begin = () if tokenizer.begin_of_text is None else (tokenizer.begin_of_text,)
     whole = tokenizer.encode_batch([text + more for text, more in moved])
     contexts = tokenizer.encode_batch([text for text, _ in moved])
-    found = []
+    encoded = []
     for (text, more), ids, before in zip(moved, whole, contexts, strict=True):
         cut = len(before) if text else 0
         ahead = (*begin, *map(int, ids[:cut])) if text else (int(start or 0),)
         if not len(ids[cut:]):
             raise UserError(f"continuation {more!r} of {text[-40:]!r}: has no token of its own; give at least a letter")
-        found.append(Request(ahead, tuple(map(int, ids[cut:]))))
-    return found
+        encoded.append(Request(ahead, tuple(map(int, ids[cut:]))))
+    return encoded
 
 
 def likelihoods(

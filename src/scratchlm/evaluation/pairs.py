@@ -50,6 +50,6 @@ def pair_accuracy(
 ) -> float:
     """Return the fraction of pairs whose good sentence is the likelier one; a tie counts half."""
     requests = encode_requests(tokenizer, [("", text) for pair in pairs for text in (pair.good, pair.bad)])
-    found = likelihoods(decoder, requests, rows=ROWS, dtype=dtype)
-    scores = np.array([each.nats for each in found]).reshape(-1, 2)
+    likelihoods_of = likelihoods(decoder, requests, rows=ROWS, dtype=dtype)
+    scores = np.array([each.nats for each in likelihoods_of]).reshape(-1, 2)
     return float(np.mean(np.where(scores[:, 0] == scores[:, 1], 0.5, scores[:, 0] > scores[:, 1])))

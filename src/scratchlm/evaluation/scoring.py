@@ -89,18 +89,18 @@ class TaskResult:
 
 
 def choice_record(
-    item: Item, found: Sequence[Likelihood], bare: Sequence[Likelihood] | None, names: Sequence[str]
+    item: Item, likelihoods: Sequence[Likelihood], bare: Sequence[Likelihood] | None, names: Sequence[str]
 ) -> Record:
     """Score the choice under each normalisation; `bare` holds the likelihoods without the question.
 
     A tie of n answers scores 1/n where the right one is among them.
     """
-    nats = np.array([each.nats for each in found])
+    nats = np.array([each.nats for each in likelihoods])
     lengths = {
         "raw": np.ones(len(nats)),
         "characters": np.array([len(answer.removeprefix(" ")) for answer in item.answers]),
         "bytes": np.array([len(answer.removeprefix(" ").encode("utf-8")) for answer in item.answers]),
-        "tokens": np.array([each.tokens for each in found]),
+        "tokens": np.array([each.tokens for each in likelihoods]),
     }
     values = {}
     for name in names:
@@ -114,10 +114,10 @@ def choice_record(
     return Record(item.id, values, _rounded(nats), cluster=item.cluster, set=item.set)
 
 
-def word_record(item: Item, found: Likelihood) -> Record:
+def word_record(item: Item, likelihood: Likelihood) -> Record:
     """Score a last word: right where each of its tokens is the argmax."""
-    values = {"accuracy": float(found.greedy), "nats": found.nats}
-    return Record(item.id, values, _rounded([found.nats]), cluster=item.cluster, set=item.set)
+    values = {"accuracy": float(likelihood.greedy), "nats": likelihood.nats}
+    return Record(item.id, values, _rounded([likelihood.nats]), cluster=item.cluster, set=item.set)
 
 
 def answer_record(item: Item, given: str, judged: Literal["text", "number"]) -> Record:

@@ -309,8 +309,8 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         given = predicted_classes(self.predicted, self.positive, threshold)
         sure = self.predicted[np.arange(len(given)), given]
         wrong = np.flatnonzero((given != self.held_out.truth) & (sure >= SURE))
-        found = [(self.held_out.texts[i], i) for i in wrong[np.argsort(-sure[wrong], kind="stable")][:ERRORS_SHOWN]]
-        return [Mistake(t.text, t.label, self.labels[given[i]], round(float(sure[i]), 4)) for t, i in found]
+        mistakes = [(self.held_out.texts[i], i) for i in wrong[np.argsort(-sure[wrong], kind="stable")][:ERRORS_SHOWN]]
+        return [Mistake(t.text, t.label, self.labels[given[i]], round(float(sure[i]), 4)) for t, i in mistakes]
 
     def shown(self, result: ClassifyResult) -> dict[str, Any]:
         """Return the verdict, confused pairs, precision against recall, and calibration."""

@@ -83,7 +83,7 @@ def read_conversations(
     Raises `UserError` with every row that is none: a part missing or empty, roles out of order, no assistant's turn.
     """
     layout = layout_of(records, prompt_column, answer_column)
-    found, problems = [], []
+    conversations, problems = [], []
     for record in records:
         try:
             messages = layout.read(record.values)
@@ -91,11 +91,11 @@ def read_conversations(
         except (KeyError, TypeError, AttributeError) as error:
             problem = f"is not in the layout {layout.name} of the first row ({error!r})"
         if problem is None:
-            found.append(messages)
+            conversations.append(messages)
         else:
             problems.append(f"{record.place}: {problem}")
     raise_first(problems, "rows")
-    return found, layout
+    return conversations, layout
 
 
 def question_of(messages: Messages) -> str:

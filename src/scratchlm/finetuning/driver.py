@@ -302,15 +302,15 @@ class KeepBest:
         Before the first step none is.
         """
         started = time.perf_counter()
-        found: dict[str, Any] = self._stage.measure(decoder)
-        value = found[self._stage.key]
+        measured: dict[str, Any] = self._stage.measure(decoder)
+        value = measured[self._stage.key]
         better = self.best is None or self._sign * value > self._sign * self.best
         if step > 0 and (better or self._last):
             self.best, self.step, self.waited = value, step, 0
             save_model(self._folder, self._model)
         elif step > 0:
             self.waited += 1
-        return Evaluation(step=step, **found, kept=self.step == step > 0, timing=Timing.since(started))
+        return Evaluation(step=step, **measured, kept=self.step == step > 0, timing=Timing.since(started))
 
     def pace(self, step: int) -> int:
         """Return the steps of the run, which ends early when nothing better was found for long."""

@@ -230,12 +230,12 @@ class PreferStage(Stage[PreferTrainingConfig, PreferResult]):
 def _sides(config: PreferTrainingConfig) -> tuple[list[Preference], list[Preference], int]:
     """Read the pairs, hold some out by the hash of the question or from the end, and count those that teach nothing."""
     assert config.data is not None
-    found, equal = read_preferences(read_records(config.data))
+    preferences, equal = read_preferences(read_records(config.data))
     if config.held_out is not None:
         held_out, more = read_preferences(read_records(config.held_out))
-        return found, held_out, equal + more
-    split = parse_split(split_of_rows(config.split, len(found)))
-    return *two_sides(found, split, lambda each: question_of(each.chosen)), equal
+        return preferences, held_out, equal + more
+    split = parse_split(split_of_rows(config.split, len(preferences)))
+    return *two_sides(preferences, split, lambda each: question_of(each.chosen)), equal
 
 
 def _positive(lead: torch.Tensor) -> float:

@@ -33,7 +33,7 @@ def read_preferences(records: Sequence[Record]) -> tuple[list[Preference], int]:
     Pairs whose answers are equal teach nothing: they are left out, and counted. Raises `UserError` with every row that
     is no pair, and where all answers are equal.
     """
-    found, problems, equal = [], [], 0
+    preferences, problems, equal = [], [], 0
     for record in records:
         try:
             pair = _pair(record.values)
@@ -46,13 +46,13 @@ def read_preferences(records: Sequence[Record]) -> tuple[list[Preference], int]:
                 f"no pair; columns: {listed(record.values)}; wanted: chosen and rejected, with prompt or instruction"
             )
         if problem is None:
-            found.append(pair)
+            preferences.append(pair)
         else:
             problems.append(f"{record.place}: {problem}")
     raise_first(problems, "rows")
-    if not found:
+    if not preferences:
         raise UserError(f"{records[0].place}: chosen and rejected are equal in every row, so nothing is preferred")
-    return found, equal
+    return preferences, equal
 
 
 def _pair(values: Mapping[str, Any]) -> Preference:

@@ -92,14 +92,14 @@ def answers_to(model: SavedModel, conversations: Sequence[Messages], most: int) 
 
 def rendered(template: ChatTemplate, conversations: Sequence[Conversation]) -> list[Rendered]:
     """Render conversations. Raises `UserError` with all that the template cannot lay out."""
-    found, problems = [], []
+    samples, problems = [], []
     for number, conversation in enumerate(conversations, 1):
         try:
-            found.append(template.render(conversation))
+            samples.append(template.render(conversation))
         except UserError as error:
             problems.append(f"conversation {number}: {error}")
     raise_first(problems, "conversations", shown=2)
-    return found
+    return samples
 
 
 def _windows(tokenizer: Tokenizer, documents: Sequence[str], length: int) -> list[Rendered]:

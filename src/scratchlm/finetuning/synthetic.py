@@ -76,7 +76,7 @@ def read_templates(path: Path) -> list[Template]:
     rows = read_toml(path).get("template")
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{path}: holds no [[template]]; give at least one, with user and assistant")
-    found, problems = [], []
+    templates, problems = [], []
     for number, row in enumerate(rows, 1):
         place = f"{path}, template {number}"
         texts = [row.get(side) if isinstance(row, dict) else None for side in ("user", "assistant")]
@@ -89,9 +89,9 @@ def read_templates(path: Path) -> list[Template]:
             problems += [f"{place}: slot {name!r}, {nearest(name, SLOTS)}" for name in unknown]
         except ValueError as error:
             problems.append(f"{place}: {error}; write a brace that is no slot twice")
-        found.append(template)
+        templates.append(template)
     raise_all(problems)
-    return found
+    return templates
 
 
 class Keeper:
@@ -192,8 +192,8 @@ def from_endpoint(texts: Iterable[tuple[str, str]], endpoint: Endpoint, keeper: 
             if keeper.full:
                 return
             said = endpoint.ask([{"role": "user", "content": ASKED + " ".join(passage)}])
-            found = _REPLY.search(said)
-            if found is None or not found[2].strip():
+            match = _REPLY.search(said)
+            if match is None or not match[2].strip():
                 keeper.unusable += 1
                 continue
-            keeper.take(found[1].strip(), found[2].strip(), source, "endpoint")
+            keeper.take(match[1].strip(), match[2].strip(), source, "endpoint")

@@ -60,13 +60,13 @@ def beam_search(
         going = [each for each in kept if not each.ended]
         if not going:
             break
-        found = [each for each in kept if each.ended]
+        complete = [each for each in kept if each.ended]
         for each, likeliest in zip(going, _likeliest(engine, prompt, going, beams), strict=True):
             for token, logprob in likeliest:
                 ended = token in stop_ids
                 ids = each.ids if ended else [*each.ids, token]
-                found.append(Hypothesis(ids, each.logprob + logprob, each.length + 1, ended=ended))
-        kept = sorted(found, key=lambda each: each.logprob, reverse=True)[:beams]
+                complete.append(Hypothesis(ids, each.logprob + logprob, each.length + 1, ended=ended))
+        kept = sorted(complete, key=lambda each: each.logprob, reverse=True)[:beams]
         if after is not None:
             after(step + 1)
     return sorted(kept, key=lambda each: each.score, reverse=True)

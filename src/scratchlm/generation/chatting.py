@@ -82,8 +82,8 @@ class Chat:
 
     def _load(self, text: str) -> str:
         path = _file(text, "/load")
-        found = read_json(path)
-        messages = found.get("messages") if isinstance(found, dict) else None
+        stored = read_json(path)
+        messages = stored.get("messages") if isinstance(stored, dict) else None
         known = isinstance(messages, list) and all(
             isinstance(each, dict)
             and set(each) == {"role", "content"}
@@ -113,9 +113,9 @@ class Chat:
         count = int(word) if word.isascii() and word.isdigit() and 0 < len(word) < 6 and int(word) else SHOWN
         if len(self.turns) < 2:
             raise UserError("/alternatives: there is no question before the answer; ask something first")
-        found = self.speaker.alternatives(self.turns[:-1], self.turns[-1]["content"], count)
+        choices = self.speaker.alternatives(self.turns[:-1], self.turns[-1]["content"], count)
         lines = []
-        for token in found:
+        for token in choices:
             others = "  ".join(f"{_quoted(text)} {share:.1%}" for text, share in token.likeliest)
             lines.append(f"{_quoted(token.text):>16} {token.probability:6.1%}   of {others}")
         return "\n".join(lines)

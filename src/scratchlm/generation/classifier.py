@@ -199,12 +199,12 @@ def classify(config: ClassifyConfig) -> Iterator[Answer]:
     total, refused = 0, []
     while chunk := list(islice(given, at_once)):
         total += len(chunk)
-        for place, found in zip(chunk, _answers(classifier, [text for _, text in chunk]), strict=True):
-            if isinstance(found, Answer):
-                yield found
+        for place, answer in zip(chunk, _answers(classifier, [text for _, text in chunk]), strict=True):
+            if isinstance(answer, Answer):
+                yield answer
             else:
                 refused.append(place[0])
-                say(f"{place[0]}: {found}")
+                say(f"{place[0]}: {answer}")
     if not total:
         raise UserError("classify: no text; give some as arguments, or one a line on the standard input")
     if refused:
@@ -265,13 +265,13 @@ def class_logits(
     """Score the classes of texts that are encoded; those of like length share a forward pass."""
     device = decoder.device
     decoder.eval()
-    found: dict[int, np.ndarray] = {}
+    logits_of: dict[int, np.ndarray] = {}
     for chosen in _alike(rows):
         ids, last = padded([rows[index] for index in chosen])
         with autocast(device, dtype):
             logits = decoder.class_logits(decoder.hidden(ids.to(device)), last.to(device))
-        found.update(zip(chosen, logits.float().cpu().numpy(), strict=True))
-    return np.stack([found[index] for index in range(len(rows))])
+        logits_of.update(zip(chosen, logits.float().cpu().numpy(), strict=True))
+    return np.stack([logits_of[index] for index in range(len(rows))])
 
 
 def _alike(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:

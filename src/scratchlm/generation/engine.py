@@ -226,10 +226,10 @@ class Engine:
 
     def _copy_beginning(self, request: Request, content: Content) -> None:
         """Give a text a copy of the beginning of a block that differs further on."""
-        found = self.pool.alike(content)
-        if found is None:
+        cached = self.pool.alike(content)
+        if cached is None:
             return
-        source, same = found
+        source, same = cached
         self.pool.use(source)  # or its memory might be taken for the copy
         block = self.pool.take()
         if block is not None:

@@ -256,13 +256,13 @@ class LanguageModel:
         decoder.eval()
         table = torch.tensor([[*before, *ids]], device=decoder.device)
         rows = decoder.logits(decoder.hidden(table)[0, len(before) - 1 : -1]).float().softmax(-1).cpu()
-        found = []
+        choices = []
         for id, row in zip(ids, rows, strict=True):
             likeliest = row.topk(min(count, len(row)))
             pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
             texts = [(self.tokenizer.decode([each]), share) for each, share in pairs]
-            found.append(Alternative(self.tokenizer.decode([id]), float(row[id]), texts))
-        return found
+            choices.append(Alternative(self.tokenizer.decode([id]), float(row[id]), texts))
+        return choices
 
     def answering(self) -> tuple[Decoder, ChatTemplate | None]:
         """Return the decoder and the template that answer now, which a later `use` does not change."""

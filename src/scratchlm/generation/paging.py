@@ -211,7 +211,7 @@ class _Layer:
     def append(self, *new: Float[Tensor, "B K T E"]) -> list[Tensor]:
         """Store tensors of the next positions; return copies of all so far, filled up behind."""
         rows, columns, block, at = self._cache.targets
-        seen, where, found = self._cache.length + new[0].size(2), self._cache.where, []
+        seen, where, gathered = self._cache.length + new[0].size(2), self._cache.where, []
         for cached, tensor, each in zip(self._cached, self._tensors, new, strict=True):
             if cached.positions_last:
                 tensor[block, :, :, at] = each[rows, :, columns]  # (N, K, E)
@@ -219,5 +219,5 @@ class _Layer:
             else:
                 tensor[block, :, at] = each[rows, :, columns]
                 joined = tensor[where].transpose(1, 2)  # from (B, n, K, BLOCK, E)
-            found.append(joined.flatten(2, 3)[:, :, :seen])
-        return found
+            gathered.append(joined.flatten(2, 3)[:, :, :seen])
+        return gathered

@@ -56,9 +56,9 @@ class MarkdownScreen:
 
 def complete(text: str) -> tuple[str, str]:
     """Cut a text after its last complete paragraph; a fenced block is complete when its fence is closed."""
-    for found in reversed(list(BLANK.finditer(text))):
-        if len(FENCE.findall(text[: found.start()])) % 2 == 0:
-            return text[: found.start()], text[found.end() :]
+    for match in reversed(list(BLANK.finditer(text))):
+        if len(FENCE.findall(text[: match.start()])) % 2 == 0:
+            return text[: match.start()], text[match.end() :]
     return "", text
 
 

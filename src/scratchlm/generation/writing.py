@@ -32,7 +32,7 @@ def write_targets(
     `cached=False` computes the whole target anew for each token, and gives the same.
     """
     model.eval()
-    found: list[list[int]] = []
+    written: list[list[int]] = []
     for start in range(0, len(sources), ROWS):
         ids, real = sources_of(sources[start : start + ROWS])
         memory = model.encode(ids, real)
@@ -43,8 +43,8 @@ def write_targets(
             target = torch.cat([target, model.logits(hidden[:, -1]).argmax(-1, keepdim=True)], 1)
             if (target[:, 1:] == end).any(1).all():
                 break
-        found += [until(row, end) for row in target[:, 1:].tolist()]
-    return found
+        written += [until(row, end) for row in target[:, 1:].tolist()]
+    return written
 
 
 @torch.no_grad()
@@ -57,12 +57,12 @@ def search_targets(
     ended, or has `max_tokens`, is kept unchanged.
     """
     model.eval()
-    found: list[list[int]] = []
+    written: list[list[int]] = []
     rows = max(1, ROWS // beam)
     for start in range(0, len(sources), rows):
         ids, real = sources_of(sources[start : start + rows])
-        found += [until(row, end) for row in _search(model, ids, real, end, max_tokens, beam).tolist()]
-    return found
+        written += [until(row, end) for row in _search(model, ids, real, end, max_tokens, beam).tolist()]
+    return written
 
 
 def _search(

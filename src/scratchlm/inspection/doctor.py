@@ -71,7 +71,7 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     threads = set_threads(config.threads)
     about: dict[str, Any] = {**machine(), "threads": threads, "memory": _memory()}
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    devices = [torch.device(name) for name, found in there.items() if found]
+    devices = [torch.device(name) for name, ranks in there.items() if ranks]
     about["devices"] = ", ".join(device.type for device in devices)
     about["--dtype auto"] = "; ".join(f"{device.type}: {chosen_dtype('auto', device)}" for device in devices)
     speed = {
@@ -81,22 +81,22 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     }
     checks = [_check_tokenizer(), _check_cache(), _check_attention()]
     checks += [_check_device(device) for device in devices[1:]]
-    found = ranks_found(choose_device()) if config.distributed else None
-    if found is not None:
-        detail = "products of equal numbers" if found.round_alike else "a run resumed on other ranks changes its bits"
-        checks.append(Check("ranks: bit for bit", found.round_alike, detail))
-        differences = "; ".join(f"{name}: {' and '.join(values)}" for name, values in found.differing.items())
+    ranks = ranks_found(choose_device()) if config.distributed else None
+    if ranks is not None:
+        detail = "products of equal numbers" if ranks.round_alike else "a run resumed on other ranks changes its bits"
+        checks.append(Check("ranks: bit for bit", ranks.round_alike, detail))
+        differences = "; ".join(f"{name}: {' and '.join(values)}" for name, values in ranks.differing.items())
         checks.append(
-            Check("ranks: versions and processors", not differences, differences or f"{len(found.ranks)} alike")
+            Check("ranks: versions and processors", not differences, differences or f"{len(ranks.ranks)} alike")
         )
-    return Diagnosis(about, speed, checks, found)
+    return Diagnosis(about, speed, checks, ranks)
 
 
-def _shown(found: RanksFound) -> Table:
+def _shown(ranks: RanksFound) -> Table:
     table = Table("rank", "host", "cores", "threads", title="ranks", title_justify="left")
-    for each in found.ranks:
+    for each in ranks.ranks:
         table.add_row(*(str(each[name]) for name in ("rank", "host", "cores", "threads")))
-    for name, milliseconds in found.sums.items():
+    for name, milliseconds in ranks.sums.items():
         table.add_row("all", f"sum of {name}", "", f"{milliseconds:,.2f} ms")
     return table
 

@@ -123,7 +123,7 @@ def _tile(
 
 def _cells(weights: Float[Tensor, "T T"]) -> dict[int, str]:
     """Return for each level the cells that have it, neighbours joined, as a path of horizontal lines."""
-    found: dict[int, str] = {}
+    colours: dict[int, str] = {}
     for query, row in enumerate(weights.tolist()):
         levels = [math.ceil(LEVELS * weight - 1e-6) if weight >= LEAST else 0 for weight in row]
         key = 0
@@ -132,9 +132,9 @@ def _cells(weights: Float[Tensor, "T T"]) -> dict[int, str]:
             while end < len(levels) and levels[end] == levels[key]:
                 end += 1
             if level := min(levels[key], LEVELS):
-                found[level] = f"{found.get(level, '')}M{key} {query}.5h{end - key}"
+                colours[level] = f"{colours.get(level, '')}M{key} {query}.5h{end - key}"
             key = end
-    return dict(sorted(found.items()))
+    return dict(sorted(colours.items()))
 
 
 def _large(each: Enlarged, weights: Float[Tensor, "T T"], tokens: Sequence[str], left: int, top: int) -> Iterator[str]:

@@ -46,13 +46,13 @@ def pattern_scores(decoder: Decoder, sentences: Int[Tensor, "N T"], rows: int = 
         INDUCTION: (again, again - length + 1), AGAIN: (again, torch.zeros_like(again)),
     }  # fmt: skip
     shape = decoder.config
-    found = {name: torch.zeros(shape.layers, shape.attention.heads) for name in places}
+    scores = {name: torch.zeros(shape.layers, shape.attention.heads) for name in places}
     for start in range(0, count, rows):
         part = sentences[start : start + rows]
         maps = torch.stack(attention_maps(decoder, torch.cat([part, part], 1)))  # (L, B, H, 2T, 2T)
         for name, (queries, keys) in places.items():
-            found[name] += maps[..., queries, keys].mean(-1).sum(1).cpu()
-    return {name: total / count for name, total in found.items()}
+            scores[name] += maps[..., queries, keys].mean(-1).sum(1).cpu()
+    return {name: total / count for name, total in scores.items()}
 
 
 def uniform_score(length: int) -> float:
@@ -63,11 +63,11 @@ def uniform_score(length: int) -> float:
 
 def name_heads(scores: Mapping[str, Float[Tensor, "L H"]]) -> dict[Head, str]:
     """Return the pattern of each head that gives more than `NAMED` of its attention to one, heads counted from 0."""
-    found: dict[Head, str] = {}
+    names: dict[Head, str] = {}
     for pattern in SPECIFIC:
         for layer, head in (scores[pattern] > NAMED).nonzero().tolist():
-            found.setdefault((layer, head), pattern)
-    return found
+            names.setdefault((layer, head), pattern)
+    return names
 
 
 def best_head(scores: Mapping[str, Float[Tensor, "L H"]], pattern: str) -> tuple[Head, float]:

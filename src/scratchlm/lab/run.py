@@ -94,11 +94,11 @@ def _found(
     run: Callable[[Any, Steps, Findings], None], config: ExperimentConfig, steps: Steps, outcome: Outcome
 ) -> list[Findings]:
     """Run an experiment at each of its seeds."""
-    found = []
+    findings = []
     for seed in range(config.seed, config.seed + config.seeds):
-        found.append(Findings(outcome.settings, outcome.data))
-        run(replace(config, seed=seed), steps if seed == config.seed else steps.at_seed(seed), found[-1])
-    return found
+        findings.append(Findings(outcome.settings, outcome.data))
+        run(replace(config, seed=seed), steps if seed == config.seed else steps.at_seed(seed), findings[-1])
+    return findings
 
 
 def write_report(out: Path, outcome: Outcome) -> None:

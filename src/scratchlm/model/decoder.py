@@ -81,7 +81,7 @@ class X0Residual(nn.Module):
 class Decoder(Transformer, CausalLM):
     """A language model: `decoder(ids) -> logits`, where logits at t score the token at t + 1.
 
-    Changing token t never changes logits before t, but where all is read `both_ways`. Does no I/O and holds no
+    Changing token t never changes logits before t, but where all is read `bidirectional`. Does no I/O and holds no
     position: with a `cache`, the new ids continue what the cache holds.
     """
 
@@ -108,14 +108,14 @@ class Decoder(Transformer, CausalLM):
         return self.logits(self.hidden(ids, cache, documents))
 
     def hidden(
-        self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None, *, both_ways: bool = False
+        self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None, *, bidirectional: bool = False
     ) -> Stream:
         """Return the residual stream after the final norm: all of the model but the head.
 
-        Read `both_ways`, each position sees those after it too, in its window and document; this excludes a cache.
+        Read `bidirectional`, each position sees those after it too, in its window and document; this excludes a cache.
         """
         embedded, contexts = self.entering(ids, cache, documents)
-        if both_ways:
+        if bidirectional:
             assert cache is None, "a cache holds what is before alone"
             contexts = [_seeing_both_ways(context) for context in contexts]
         x = embedded

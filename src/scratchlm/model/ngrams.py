@@ -35,8 +35,8 @@ class NgramEmbedding(nn.Module):
 
     def forward(self, ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"] | None = None) -> Float[Tensor, "B T D"]:
         """Return the sum of the n-grams' rows at each position; none reaches into another document."""
-        found = zip(self.orders, self.sizes, self.tables, strict=True)
-        return reduce(add, (table(self.rows(ids, order, size, documents)) for order, size, table in found))
+        parts = zip(self.orders, self.sizes, self.tables, strict=True)
+        return reduce(add, (table(self.rows(ids, order, size, documents)) for order, size, table in parts))
 
     def rows(
         self, ids: Int[Tensor, "B T"], order: int, size: int, documents: Int[Tensor, "B T"] | None = None

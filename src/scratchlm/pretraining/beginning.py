@@ -87,9 +87,9 @@ def loss_of(config: PretrainConfig, saved: SavedModel, ranks: Ranks) -> Loss:
     place, length = config.teacher, config.training.sequence_length
     if place is None:
         return next_token_loss
-    found: list[CausalLM] = []
-    ranks.from_first(lambda: found.append(load_teacher(place, saved, length)))
-    teacher = found[0] if found else load_network(place)[0]
+    teachers: list[CausalLM] = []
+    ranks.from_first(lambda: teachers.append(load_teacher(place, saved, length)))
+    teacher = teachers[0] if teachers else load_network(place)[0]
     return distillation_loss(teacher.to(choose_device(config.device)), config.distillation)
 
 

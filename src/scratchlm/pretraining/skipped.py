@@ -52,13 +52,13 @@ def documents_in(shards: ShardSet, tokenizer: Tokenizer) -> Callable[[Batch, Ten
 
     def describe(batch: Batch, losses: Tensor) -> dict[str, Any]:
         assert batch.starts is not None
-        found = [
+        described = [
             document
             for start, row in zip(batch.starts.tolist(), losses.float().cpu().numpy(), strict=True)
             for document in _documents_of_row(shards, tokenizer, start, row)
         ]
-        found.sort(key=lambda document: -math.inf if document.loss is None else -document.loss)
-        return {"documents": [asdict(each) for each in found[:NAMED]], "starts": batch.starts.tolist()}
+        described.sort(key=lambda document: -math.inf if document.loss is None else -document.loss)
+        return {"documents": [asdict(each) for each in described[:NAMED]], "starts": batch.starts.tolist()}
 
     return describe
 

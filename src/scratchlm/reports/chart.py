@@ -51,11 +51,11 @@ class Chart:
 def chart(title: str, x: str, y: str, curves: Mapping[str, Curve], *, logarithmic: bool = False) -> Chart:
     """Lay out named curves; `logarithmic` spaces x by its logarithm and leaves out what is not above 0."""
     known = {name: _known(curve, logarithmic) for name, curve in curves.items()}
-    found = [point for points in known.values() for point in points if point is not None]
-    if not found:
+    drawn = [point for points in known.values() for point in points if point is not None]
+    if not drawn:
         return Chart(title, x, y, [], [], [], 0.0)
-    left, right = _widened([math.log10(px) if logarithmic else px for px, _ in found])
-    y_ticks = ticks(*_widened([py for _, py in found]))
+    left, right = _widened([math.log10(px) if logarithmic else px for px, _ in drawn])
+    y_ticks = ticks(*_widened([py for _, py in drawn]))
     bottom, top = y_ticks[0], y_ticks[-1]
 
     def along(value: float) -> float:
@@ -108,11 +108,11 @@ def rows(
     def along(value: float) -> float:
         return round(100 * (value - left) / width, 2)
 
-    found = [
+    lines = [
         Row(label, along(value), along(low), along(high), [along(seed) for seed in seeds])
         for label, value, low, high, seeds in values
     ]
-    return found, list(zip(map(along, below), shown(below), strict=True))
+    return lines, list(zip(map(along, below), shown(below), strict=True))
 
 
 def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
@@ -136,13 +136,13 @@ def shown(values: Sequence[float]) -> list[str]:
 def apart(tops: Sequence[float], heights: Sequence[float]) -> list[float]:
     """Move the middles of labels apart, so that none covers another where 0 to 100 has room; their order stays."""
     order = sorted(range(len(tops)), key=lambda index: tops[index])
-    found = list(tops)
+    places = list(tops)
     for before, index in itertools.pairwise(order):
-        found[index] = max(found[index], found[before] + (heights[before] + heights[index]) / 2)
+        places[index] = max(places[index], places[before] + (heights[before] + heights[index]) / 2)
     for index, after in zip(reversed(order), [None, *reversed(order)], strict=False):
-        least = 100.0 if after is None else found[after] - (heights[after] + heights[index]) / 2
-        found[index] = round(min(found[index], least), 2)
-    return found
+        least = 100.0 if after is None else places[after] - (heights[after] + heights[index]) / 2
+        places[index] = round(min(places[index], least), 2)
+    return places
 
 
 def _known(curve: Curve, logarithmic: bool) -> list[tuple[float, float] | None]:

@@ -33,8 +33,8 @@ def render(template: str, **values: Any) -> str:
 
 def series(records: list[Record], kind: str, value: str) -> Curve:
     """Return the steps of all records of a kind, and one of their values."""
-    found = [record for record in records if record.kind == kind]
-    return [record.step for record in found], [getattr(record, value) for record in found]
+    chosen = [record for record in records if record.kind == kind]
+    return [record.step for record in chosen], [getattr(record, value) for record in chosen]
 
 
 def coded(text: str) -> Markup:

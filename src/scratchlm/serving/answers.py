@@ -87,14 +87,14 @@ class Answers:
 
     async def whole(self) -> list[Answer]:
         """Return all answers at their ends. Raises the `ApiError` that ended one of them."""
-        found = [Answer() for _ in self.requests]
+        answers = [Answer() for _ in self.requests]
         async for piece in self.pieces():
-            answer = found[piece.index]
+            answer = answers[piece.index]
             answer.text += piece.text
             answer.tokens += piece.tokens
             answer.logprobs += piece.logprobs
             answer.finish_reason = piece.finish_reason or answer.finish_reason
-        return found
+        return answers
 
 
 async def unless_gone(answers: Answers, gone: asyncio.Future[None]) -> list[Answer]:

@@ -60,7 +60,7 @@ def engine_requests(
     rows = len(prompts) * count * min(max_tokens, served.context)
     if logprobs is not None and rows * (1 + logprobs) > MOST_LOGPROBS:
         raise ApiError(400, f"logprobs: more than {MOST_LOGPROBS:,} in one answer; ask for fewer tokens or answers")
-    found: list[Request] = []
+    requests: list[Request] = []
     for prompt in prompts:
         for _ in range(count):
             extras = Extras(
@@ -70,17 +70,17 @@ def engine_requests(
                 frequency_penalty=body.frequency_penalty or 0.0,
                 grammar=None if grammar is None else grammar.copy(),
             )
-            own = dataclasses.replace(config, seed=(config.seed + len(found)) & ((1 << 62) - 1))
-            found.append(Request(prompt, own, ends, most=served.context, extras=extras))
-    return found
+            own = dataclasses.replace(config, seed=(config.seed + len(requests)) & ((1 << 62) - 1))
+            requests.append(Request(prompt, own, ends, most=served.context, extras=extras))
+    return requests
 
 
 def _bias(body: Sampled, served: Served) -> dict[int, float]:
     """Return numbers to add to logits, by token."""
-    found = {}
+    biases = {}
     for name, value in (body.logit_bias or {}).items():
         if not (name.isascii() and name.isdigit() and len(name) < 10 and int(name) < served.vocabulary):
             limit = f"this model's ids are 0 to {served.vocabulary - 1}"
             raise ApiError(400, f"logit_bias: {name[:40]!r} is no token; {limit}", param="logit_bias")
-        found[int(name)] = value
-    return found
+        biases[int(name)] = value
+    return biases

@@ -134,11 +134,11 @@ def _message(message: Message, number: int) -> dict[str, Any]:
     text = content if isinstance(content, str) else "".join(part.text for part in content or [])
     if content is None and not message.tool_calls:
         raise ApiError(400, f"messages.{number}: has no content; give some text", param="messages")
-    found: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role, "content": text}
+    entry: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role, "content": text}
     if message.tool_call_id is not None:
-        found["tool_call_id"] = message.tool_call_id
+        entry["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
-        found["tool_calls"] = [
+        entry["tool_calls"] = [
             {
                 "id": call.id,
                 "type": "function",
@@ -146,7 +146,7 @@ def _message(message: Message, number: int) -> dict[str, Any]:
             }
             for call, called in ((each, each.function) for each in message.tool_calls)
         ]
-    return found
+    return entry
 
 
 def _arguments(arguments: str) -> Any:
@@ -162,14 +162,14 @@ def _calls(text: str) -> tuple[str, list[dict[str, Any]]]:
     """Return an answer without the calls of tools in it, and these; what is no call stays text."""
     calls: list[dict[str, Any]] = []
 
-    def take(found: re.Match[str]) -> str:
+    def take(match: re.Match[str]) -> str:
         try:
-            call = json.loads(found[1])
+            call = json.loads(match[1])
             arguments = call.get("arguments", {})
             coded = arguments if isinstance(arguments, str) else json.dumps(arguments)
             function = {"name": str(call["name"]), "arguments": coded}
         except (ValueError, KeyError, RecursionError):
-            return found[0]
+            return match[0]
         calls.append({"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function})
         return ""
 

@@ -66,10 +66,10 @@ def serve(config: ServeConfig) -> None:
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens at an address. Raises `UserError` where that is not possible."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise UserError(f"--host {host}: is no address of this machine; leave it out for 127.0.0.1") from error
-    family, kind, protocol, _, address = found[0]
+    family, kind, protocol, _, address = addresses[0]
     listening = socket.socket(family, kind, protocol)
     try:
         if os.name == "posix":

@@ -89,13 +89,13 @@ async def _stream(
 
 def _prompts(body: CompletionRequest, served: Served) -> list[list[int]]:
     """Return the ids of each prompt: texts are encoded after what begins a text, ids are taken as they are."""
-    found = []
+    prompts = []
     for each in body.prompt:
         ids = served.ids(each)
         if not ids and served.tokenizer.end_of_text is not None:
             ids = [served.tokenizer.end_of_text]  # an empty prompt begins a document
-        found.append(served.require_room(ids, "prompt"))
-    return found
+        prompts.append(served.require_room(ids, "prompt"))
+    return prompts
 
 
 def _logprobs(

@@ -77,7 +77,7 @@ class ServeConfig:
 
 def split_name(text: str) -> tuple[str, Path]:
     """Return the name that clients use, and the place: `poet=runs/poet`, or `runs/poet` for the same."""
-    found = NAMED.fullmatch(text)
-    assert found is not None
-    place = Path(found["place"])
-    return found["name"] or place.resolve().name, place
+    match = NAMED.fullmatch(text)
+    assert match is not None
+    place = Path(match["place"])
+    return match["name"] or place.resolve().name, place

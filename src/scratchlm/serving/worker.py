@@ -142,10 +142,10 @@ class Worker:
 
         def run() -> None:
             try:
-                found, error = job(), None
+                result, error = job(), None
             except Exception as raised:  # handed to the caller
-                found, error = None, raised
-            loop.call_soon_threadsafe(_settle, done, found, error)
+                result, error = None, raised
+            loop.call_soon_threadsafe(_settle, done, result, error)
 
         def drop() -> None:
             loop.call_soon_threadsafe(_settle, done, None, ApiError(503, CLOSED))
@@ -245,11 +245,11 @@ def _deliver(ticket: Ticket, event: Event) -> None:
         ticket.loop.call_soon_threadsafe(ticket.deliver, event)
 
 
-def _settle(done: asyncio.Future[Any], found: object, error: Exception | None) -> None:
+def _settle(done: asyncio.Future[Any], result: object, error: Exception | None) -> None:
     """Give a job's result to who waits for it, if anybody still does."""
     if done.done():
         return
     if error is None:
-        done.set_result(found)
+        done.set_result(result)
     else:
         done.set_exception(error)

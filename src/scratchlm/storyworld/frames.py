@@ -84,11 +84,11 @@ class Compiler:
     def frame(self, text: str) -> Frame:
         """Compile one frame."""
         subject, speech, body = split_frame(text)
-        found = dict.fromkeys((role, key) for role, key in _FACT_SLOT.findall(body) if key in facts.ATTRIBUTES)
+        needed = dict.fromkeys((role, key) for role, key in _FACT_SLOT.findall(body) if key in facts.ATTRIBUTES)
         tail = self.tails["first" if speech else "sg"]
         items = tuple(tail if item == "~" else self.generator.compiled(item) for item in parse_items(body))
         fronted = bool(subject) and not speech and body.split()[1] not in _STATES
-        return Frame(items, subject, speech, tuple(found), fronted)
+        return Frame(items, subject, speech, tuple(needed), fronted)
 
     def steps(self, text: str) -> list[Step]:
         """Compile the steps of a plot or of a list of alternatives."""

@@ -128,9 +128,9 @@ class Generator:
 
     def node(self, name: str) -> Node:
         """Return the compiled node of a category, compiling what it reaches on first use."""
-        found = self.nodes.get(name)
-        if found is not None:
-            return found
+        known = self.nodes.get(name)
+        if known is not None:
+            return known
         made = self.nodes[name] = Node(("",) if name[0] == "$" else lexicon().get(name, ()))
         alternatives = [(weight, items) for weight, items in productions().get(name, []) if weight]
         if bool(made.words) == bool(alternatives):

@@ -84,7 +84,7 @@ def taught_facts(world: World) -> list[Fact]:
     for fact in world.facts():
         if fact.in_stories:
             facts[fact.attribute].append(fact)
-    return [fact for found in facts.values() for fact in rng.sample(found, round(len(found) * TAUGHT_SHARE))]
+    return [fact for group in facts.values() for fact in rng.sample(group, round(len(group) * TAUGHT_SHARE))]
 
 
 def questions(world: World | None = None) -> list[Question]:
@@ -95,12 +95,12 @@ def questions(world: World | None = None) -> list[Question]:
     for fact in world.facts():
         values[fact.attribute][fact.value] += 1
     rng = random.Random(f"questions {world.seed}")
-    found: list[Question] = []
+    asked: list[Question] = []
     for fact in world.facts():
         if (fact.subject, fact.attribute) in taught:
             continue
         wording = phrasings(fact)
-        found.append(
+        asked.append(
             Question(
                 split="held-in" if fact.in_stories else "held-out",
                 question=wording[int(rng.random() * len(wording))],
@@ -111,7 +111,7 @@ def questions(world: World | None = None) -> list[Question]:
                 chance=max(values[fact.attribute].values()) / values[fact.attribute].total(),
             )
         )
-    return found
+    return asked
 
 
 def _talk(*pairs: tuple[str, str]) -> Conversation:
@@ -123,7 +123,7 @@ def _talk(*pairs: tuple[str, str]) -> Conversation:
 def _about_facts(world: World, rng: random.Random) -> list[Conversation]:
     """Ask every phrasing of every taught fact, a part of them after another question."""
     asked = [(question, statement(fact)) for fact in taught_facts(world) for question in phrasings(fact)]
-    found: list[Conversation] = []
+    talks: list[Conversation] = []
     for _ in range(3):
         rng.shuffle(asked)
         waiting: list[tuple[str, str]] = []
@@ -131,11 +131,11 @@ def _about_facts(world: World, rng: random.Random) -> list[Conversation]:
             if not waiting and rng.random() < 0.15:
                 waiting = [pair]
             else:
-                found.append(_talk(*waiting, pair))
+                talks.append(_talk(*waiting, pair))
                 waiting = []
         if waiting:
-            found.append(_talk(*waiting))
-    return found
+            talks.append(_talk(*waiting))
+    return talks
 
 
 def _about_names(world: World, rng: random.Random) -> list[Conversation]:
@@ -155,12 +155,12 @@ def conversations(seed: int = 0, world: World | None = None) -> list[Conversatio
     """
     world = world or build_world()
     rng = random.Random(f"conversations {world.seed} {seed}")
-    found = _about_facts(world, rng) + _about_names(world, rng)
-    found += [
+    talks = _about_facts(world, rng) + _about_names(world, rng)
+    talks += [
         _talk((rng.choice(_STORY_REQUESTS).replace("$A", name), text))
         for name, texts in openings(seed, world).items()
         for text in texts
     ]
-    found += [_talk(pair) for _ in range(6) for pair in _SMALL_TALK]
-    rng.shuffle(found)
-    return found
+    talks += [_talk(pair) for _ in range(6) for pair in _SMALL_TALK]
+    rng.shuffle(talks)
+    return talks

@@ -80,7 +80,7 @@ def _entries() -> dict[str, list[tuple[tuple[str, ...], str]]]:
         for word in words:
             parts = tuple(word.split())
             index.setdefault(parts[0], {})[(parts, name)] = None
-    return {first: list(found) for first, found in index.items()}
+    return {first: list(entries) for first, entries in index.items()}
 
 
 @cache
@@ -97,14 +97,14 @@ def _alternatives() -> dict[str, list[tuple[tuple[Item, ...], frozenset[str], bo
         return all(isinstance(i, Symbol) and (i.percent < 100 or i.name in nullable) for i in items)
 
     def corner(items: tuple[Item, ...]) -> set[str]:
-        found: set[str] = set()
+        reached: set[str] = set()
         for item in items:
             if isinstance(item, str):
-                return found | {"=" + item}
-            found |= {item.name} | corners.get(item.name, set())
+                return reached | {"=" + item}
+            reached |= {item.name} | corners.get(item.name, set())
             if item.percent == 100 and item.name not in nullable:
                 break
-        return found
+        return reached
 
     changed = True
     while changed:
@@ -130,22 +130,22 @@ class Recogniser:
         self.items = items
         self.lexical: list[dict[str, set[int]]] = [self._lexical_at(i) for i in range(len(items))]
         self.starts = [
-            frozenset({"=" + item if isinstance(item, str) else item.name, *found})
-            for item, found in zip(items, self.lexical, strict=True)
+            frozenset({"=" + item if isinstance(item, str) else item.name, *categories})
+            for item, categories in zip(items, self.lexical, strict=True)
         ]
         self.starts.append(frozenset())
         self.memo: dict[tuple[str, int], frozenset[int]] = {}
 
     def _lexical_at(self, i: int) -> dict[str, set[int]]:
-        found: dict[str, set[int]] = {}
+        categories: dict[str, set[int]] = {}
         item = self.items[i]
         if isinstance(item, Symbol):
             return {item.name: {i + 1}}
         for parts, category in _entries().get(item, ()):
             span = self.items[i : i + len(parts)]
             if len(parts) == 1 or span == list(parts):
-                found.setdefault(category, set()).add(i + len(parts))
-        return found
+                categories.setdefault(category, set()).add(i + len(parts))
+        return categories
 
     def derives(self, category: str) -> bool:
         """Say whether the category derives exactly the whole list."""
@@ -159,12 +159,12 @@ class Recogniser:
             return known
         # A left-recursive rule would meet its own unfinished entry here: it finds nothing and ends.
         self.memo[key] = frozenset()
-        found = set(self.lexical[start].get(category, ())) if start < len(self.items) else set()
+        reached = set(self.lexical[start].get(category, ())) if start < len(self.items) else set()
         starts = self.starts[start]
         for items, corner, empty in _alternatives().get(category, ()):
             if empty or not corner.isdisjoint(starts):
-                found |= self._sequence(items, start)
-        result = self.memo[key] = frozenset(found)
+                reached |= self._sequence(items, start)
+        result = self.memo[key] = frozenset(reached)
         return result
 
     def _sequence(self, items: tuple[Item, ...], start: int) -> set[int]:

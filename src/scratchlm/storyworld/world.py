@@ -95,9 +95,9 @@ def _people(rng: random.Random) -> tuple[Entity, ...]:
     return tuple(people)
 
 
-def _others(rng: random.Random, found: list[str], kind: Kind, keys: tuple[str, str]) -> tuple[Entity, ...]:
-    order = rng.sample(found, len(found))
-    dealt = {key: _deal(rng, key, len(found)) for key in keys}
+def _others(rng: random.Random, options: list[str], kind: Kind, keys: tuple[str, str]) -> tuple[Entity, ...]:
+    order = rng.sample(options, len(options))
+    dealt = {key: _deal(rng, key, len(options)) for key in keys}
     entities = []
     for i, name in enumerate(order):
         lacking = keys[i // HIDDEN_PER_ATTRIBUTE] if i < 2 * HIDDEN_PER_ATTRIBUTE else ""

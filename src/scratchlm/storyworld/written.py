@@ -23,8 +23,8 @@ def _tables(name: str) -> dict[str, Any]:
 
 def words(table: str) -> Words:
     """Return a table of words.toml: count_nouns, mass_nouns, verbs, words, names or values."""
-    found: Words = _tables("words.toml")[table]
-    return found
+    lists: Words = _tables("words.toml")[table]
+    return lists
 
 
 def plot(name: str) -> str:

@@ -30,7 +30,7 @@ def read_labelled(records: Sequence[Record], text_column: str | None, label_colu
     text_column, label_column = columns["text"], columns["label"]
     require_columns(records, [text_column], "--text-column")
     require_columns(records, [label_column], "--label-column")
-    problems, found = [], []
+    problems, rows = [], []
     for record in records:
         text, label = record.values[text_column], record.values[label_column]
         if not isinstance(text, str) or not text.strip():
@@ -38,9 +38,9 @@ def read_labelled(records: Sequence[Record], text_column: str | None, label_colu
         elif label is None or not str(label).strip():
             problems.append(f"{record.place}: the label is empty; remove the row")
         else:
-            found.append(Labelled(text, str(label).strip()))
+            rows.append(Labelled(text, str(label).strip()))
     raise_first(problems, "rows")
-    return found
+    return rows
 
 
 def labels_of(texts: Sequence[Labelled], held_out: Sequence[Labelled] = ()) -> tuple[str, ...]:

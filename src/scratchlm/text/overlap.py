@@ -66,7 +66,7 @@ def overlap_report(train: Iterable[Document], held_out: Iterable[Document], run:
     """
     hashes, owners, names = _held_out_runs(held_out, run)
     wanted = np.unique(hashes)
-    found = np.zeros(len(wanted), dtype=bool)
+    present = np.zeros(len(wanted), dtype=bool)
     if len(wanted):
         # A sparse table by the first bits of a hash rules out nearly every n-gram before the binary search in `wanted`.
         bits = np.uint64(min(26, len(wanted).bit_length() + 4))
@@ -76,8 +76,8 @@ def overlap_report(train: Iterable[Document], held_out: Iterable[Document], run:
             block = block[likely[block >> (np.uint64(64) - bits)]]
             places = np.searchsorted(wanted, block)
             places[places == len(wanted)] = 0
-            found[places[wanted[places] == block]] = True
-    shared = found[np.searchsorted(wanted, hashes)] if len(wanted) else np.zeros(0, dtype=bool)
+            present[places[wanted[places] == block]] = True
+    shared = present[np.searchsorted(wanted, hashes)] if len(wanted) else np.zeros(0, dtype=bool)
     totals = np.bincount(owners, minlength=len(names))
     hits = np.bincount(owners[shared], minlength=len(names))
     mostly = np.flatnonzero((totals > 0) & (hits >= MOSTLY * totals))

@@ -14,15 +14,15 @@ _WORD = re.compile(r"[^\W\d_]{3,}")
 def sentences_of(paragraph: str) -> list[str]:
     """Split a paragraph into sentences at punctuation; abbreviations and initials do not end one."""
     text = " ".join(paragraph.split())
-    found: list[str] = []
+    parts: list[str] = []
     start = 0
     for match in _END.finditer(text):
         sentence = text[start : match.end()].strip()
         if not _SHORT.search(sentence):
-            found.append(sentence)
+            parts.append(sentence)
             start = match.end()
     last = text[start:].strip()
-    return [*found, last] if last else found
+    return [*parts, last] if last else parts
 
 
 def whole(sentence: str) -> bool:

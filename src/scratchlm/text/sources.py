@@ -62,8 +62,8 @@ class OpenedSource:
             entry["files"] = [{"path": printable(self.paths[0].name), "sha256": self.sha256}]
         elif self.paths:
             entry["name"] = os.path.basename(os.path.abspath(self.paths[0]))
-            found = find_files(self.paths, Problems(Counts(), strict=False))
-            entry["files"] = [{"path": self._inside(file.path), "sha256": _hash(file.path)} for file in found]
+            files = find_files(self.paths, Problems(Counts(), strict=False))
+            entry["files"] = [{"path": self._inside(file.path), "sha256": _hash(file.path)} for file in files]
         return {**entry, "name": printable(entry["name"]), **self.settings}
 
     def _inside(self, path: Path) -> str:
@@ -177,25 +177,25 @@ def fetch(
     Raises `UserError` when it differs, when `from_local` is missing, or when no mirror can be reached.
     """
     if from_local is not None:
-        found = _hash(from_local)
-        _compare(from_local, found, source.sha256, "name the right file")
-        return from_local, found
+        digest = _hash(from_local)
+        _compare(from_local, digest, source.sha256, "name the right file")
+        return from_local, digest
     path = cache / source.filename
     record = cache / f"{source.filename}.json"
     recorded = read_json(record).get("sha256") if record.exists() else None
     expected = source.sha256 or recorded
     if path.exists():
-        found = _hash(path)
-        _compare(path, found, expected, "it changed since it was fetched; delete it to fetch it again")
+        digest = _hash(path)
+        _compare(path, digest, expected, "it changed since it was fetched; delete it to fetch it again")
     else:
         try:
-            found = download(source.urls, path, sha256=expected, size=source.size, progress=progress)
+            digest = download(source.urls, path, sha256=expected, size=source.size, progress=progress)
         except UserError as error:
             raise UserError(f"source {source.name}: {error}") from error
     if recorded is None:
         entry = {"source": source.name, "licence": source.licence, "urls": list(source.urls)}
-        write_json(record, {**entry, "sha256": found, "size": path.stat().st_size})
-    return path, found
+        write_json(record, {**entry, "sha256": digest, "size": path.stat().st_size})
+    return path, digest
 
 
 def _hash(path: Path) -> str:
@@ -205,9 +205,9 @@ def _hash(path: Path) -> str:
         raise explain_os_error(error, path) from error
 
 
-def _compare(path: Path, found: str, expected: str | None, remedy: str) -> None:
-    if expected is not None and found != expected:
-        raise UserError(f"{path}: its SHA-256 is {found} where {expected} is expected; {remedy}")
+def _compare(path: Path, digest: str, expected: str | None, remedy: str) -> None:
+    if expected is not None and digest != expected:
+        raise UserError(f"{path}: its SHA-256 is {digest} where {expected} is expected; {remedy}")
 
 
 def _is_path(spec: str, path: Path) -> bool:

@@ -69,11 +69,11 @@ def _topics() -> Iterator[Document]:
 def stdlib_files() -> list[tuple[Path, str]]:
     """Return the modules of the running Python's standard library as (path, name with slashes), sorted by name."""
     root = Path(sysconfig.get_path("stdlib"))
-    found = []
+    listed = []
     for folder, folders, files in os.walk(root):
         folders[:] = filter(_kept, folders)
-        found += [Path(folder, name) for name in files if name.endswith(".py") and _kept(name)]
-    return sorted(((path, path.relative_to(root).as_posix()) for path in found), key=lambda item: item[1])
+        listed += [Path(folder, name) for name in files if name.endswith(".py") and _kept(name)]
+    return sorted(((path, path.relative_to(root).as_posix()) for path in listed), key=lambda item: item[1])
 
 
 def _kept(name: str) -> bool:

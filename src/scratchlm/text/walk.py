@@ -51,7 +51,7 @@ def find_files(paths: Sequence[Path], problems: Problems) -> list[FoundFile]:
     Raises `UserError` for a path that is missing, unreadable, a loop, or of an unknown format, and for a folder in
     which nothing can be read; all such paths are found before anything is read.
     """
-    found: list[FoundFile] = []
+    files: list[FoundFile] = []
     for path in paths:
         try:
             is_folder = path.is_dir()
@@ -66,14 +66,14 @@ def find_files(paths: Sequence[Path], problems: Problems) -> list[FoundFile]:
                     f"{path}: unknown format {path.suffix or 'without suffix'!r}; known: {KINDS}, each also .gz or "
                     ".zst; rename plain text to .txt"
                 )
-            found.append(FoundFile(path, suffix, named=True))
+            files.append(FoundFile(path, suffix, named=True))
             continue
         before = dict(problems.counts.skipped)
         inside = list(_walk(path, problems, set(), ()))
         if not inside:
             raise UserError(f"{path}: the folder holds no file to read{_aside(problems, before)}; put {KINDS} into it")
-        found.extend(inside)
-    return found
+        files.extend(inside)
+    return files
 
 
 def _aside(problems: Problems, before: dict[str, int]) -> str:

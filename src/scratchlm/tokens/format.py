@@ -266,11 +266,11 @@ def _read_byte_pairs(
 
 def require_merges(vocabulary: BytePairVocabulary, listed: list[Any]) -> None:
     """Compare the merges of the file with those implied by the order of the vocabulary."""
-    found = [pair.split(" ") if isinstance(pair, str) else list(pair) for pair in listed]
-    if _are_merges(found, vocabulary.tokens):
+    pairs = [pair.split(" ") if isinstance(pair, str) else list(pair) for pair in listed]
+    if _are_merges(pairs, vocabulary.tokens):
         return
     implied = [[spell(left), spell(right)] for left, right in vocabulary.merges]
-    for place, (pair, expected) in enumerate(itertools.zip_longest(found, implied)):
+    for place, (pair, expected) in enumerate(itertools.zip_longest(pairs, implied)):
         if pair != expected:
             words = [repr(" ".join(parts)) if parts else "none" for parts in (pair, expected)]
             raise UserError(

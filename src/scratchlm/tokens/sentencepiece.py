@@ -42,10 +42,10 @@ def plain_merge(ids: Sequence[int], ranks: Mapping[Pair, tuple[int, int]]) -> li
     """
     merged = list(ids)
     while True:
-        found = [(ranks[pair], place) for place, pair in enumerate(itertools.pairwise(merged)) if pair in ranks]
-        if not found:
+        candidates = [(ranks[pair], place) for place, pair in enumerate(itertools.pairwise(merged)) if pair in ranks]
+        if not candidates:
             return merged
-        (_, new), place = min(found, key=lambda each: (each[0][0], each[1]))
+        (_, new), place = min(candidates, key=lambda each: (each[0][0], each[1]))
         merged[place : place + 2] = [new]
 
 
@@ -58,8 +58,8 @@ def fast_merge(ids: Sequence[int], ranks: Mapping[Pair, tuple[int, int]]) -> lis
 
     def offer(place: int) -> None:
         right = following[place] if place >= 0 else -1
-        if right >= 0 and (found := ranks.get((here[place], here[right]))) is not None:
-            heapq.heappush(heap, (found[0], place, found[1], here[place], here[right]))
+        if right >= 0 and (ranked := ranks.get((here[place], here[right]))) is not None:
+            heapq.heappush(heap, (ranked[0], place, ranked[1], here[place], here[right]))
 
     for place in range(len(here)):
         offer(place)

@@ -118,10 +118,10 @@ class Checkpoints:
         return path
 
     def _prune(self) -> None:
-        found = list_checkpoints(self.folder)
-        kept = self._regular()[-self.keep :] or found[-self.keep :]
+        every = list_checkpoints(self.folder)
+        kept = self._regular()[-self.keep :] or every[-self.keep :]
         best = None if self.best is None else f"{self.best.step:08d}"
-        for old in [each for each in found[:-1] if each not in kept and each.name != best]:
+        for old in [each for each in every[:-1] if each not in kept and each.name != best]:
             discard(old)
 
     def _regular(self) -> list[Path]:
@@ -132,9 +132,9 @@ class Checkpoints:
 
         None where there is none. Only those that every run has count, so that one that was stopped goes back as far.
         """
-        found = self._regular()
-        early = [each for each in found if step is None or int(each.name) <= step]
-        return max(early, default=min(found, default=None))
+        regular = self._regular()
+        early = [each for each in regular if step is None or int(each.name) <= step]
+        return max(early, default=min(regular, default=None))
 
     def drop_after(self, kept: Path) -> None:
         """Remove the checkpoints that are newer than one."""

@@ -37,7 +37,9 @@ def distillation_loss(teacher: CausalLM, weight: float) -> Loss:
         losses = F.nll_loss(scores, batch.targets[wanted], reduction="none")
         with torch.no_grad():
             taught = teacher.logits(teacher.hidden(batch.ids, documents=batch.documents)[wanted]).float().softmax(-1)
-        forwards = torch.ones_like(wanted) if batch.both_ways is None else ~batch.both_ways[:, None].expand_as(wanted)
+        forwards = (
+            torch.ones_like(wanted) if batch.bidirectional is None else ~batch.bidirectional[:, None].expand_as(wanted)
+        )
         share = weight * forwards[wanted]
         mixed = (1.0 - share) * losses - share * (taught * scores).sum(-1)
         if judge is not None:

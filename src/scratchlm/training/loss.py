@@ -58,15 +58,15 @@ def cross_entropy_sum(logits: Float[Tensor, "*batch V"], targets: Int[Tensor, "*
 
 def hidden_states(network: SequenceModel, batch: Batch) -> Float[Tensor, "B T D"]:
     """Return what the head reads, of rows that are read forwards and of those that are read both ways."""
-    if batch.both_ways is None or not bool(batch.both_ways.any()):
+    if batch.bidirectional is None or not bool(batch.bidirectional.any()):
         return network.hidden(batch.ids, documents=batch.documents)
     assert isinstance(network, Decoder), "a network that can read both ways"
-    forwards, both = batch.select(~batch.both_ways), batch.select(batch.both_ways)
-    found = network.hidden(both.ids, documents=both.documents, both_ways=True)
+    forwards, both = batch.select(~batch.bidirectional), batch.select(batch.bidirectional)
+    states = network.hidden(both.ids, documents=both.documents, bidirectional=True)
     if not len(forwards.ids):
-        return found
-    order = torch.cat([(~batch.both_ways).nonzero(), batch.both_ways.nonzero()]).flatten().argsort()
-    return torch.cat([network.hidden(forwards.ids, documents=forwards.documents), found])[order]
+        return states
+    order = torch.cat([(~batch.bidirectional).nonzero(), batch.bidirectional.nonzero()]).flatten().argsort()
+    return torch.cat([network.hidden(forwards.ids, documents=forwards.documents), states])[order]
 
 
 def plain_next_token_loss(decoder: SequenceModel, batch: Batch) -> Float[Tensor, ""]:
@@ -142,7 +142,7 @@ def row_means(losses: Float[Tensor, " N"], targets: Int[Tensor, "B T"]) -> Float
 def judged_losses(losses: Float[Tensor, " N"], batch: Batch) -> Float[Tensor, " B"]:
     """Return the mean loss of each row, NaN for those read both ways: few targets each, which say little of a row."""
     means = row_means(losses, batch.targets)
-    return means if batch.both_ways is None else means.masked_fill(batch.both_ways, math.nan)
+    return means if batch.bidirectional is None else means.masked_fill(batch.bidirectional, math.nan)
 
 
 def second_targets(batch: Batch) -> Int[Tensor, "B T"]:
@@ -206,8 +206,8 @@ def linear_losses(
     """Return what `linear_cross_entropy` returns, and the loss of each row, which has no gradient."""
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-    found: tuple[Tensor, Tensor] = _LinearCrossEntropy.apply(hidden, weight, targets, softcap, dtype)  # type: ignore[no-untyped-call]
-    return found
+    losses: tuple[Tensor, Tensor] = _LinearCrossEntropy.apply(hidden, weight, targets, softcap, dtype)  # type: ignore[no-untyped-call]
+    return losses
 
 
 def held_rows(vocabulary_size: int, dtype: torch.dtype) -> int:

@@ -39,11 +39,11 @@ class MadeAhead:
         stream = self.source(state)
 
         def take() -> tuple[Batch, State] | None:
-            found = next(stream, None)
-            return None if found is None else (self.change(found[0]), found[1])
+            pair = next(stream, None)
+            return None if pair is None else (self.change(pair[0]), pair[1])
 
         with ThreadPoolExecutor(1) as worker:
             following = worker.submit(take)
-            while (found := following.result()) is not None:
+            while (pair := following.result()) is not None:
                 following = worker.submit(take)
-                yield found
+                yield pair

@@ -167,15 +167,15 @@ class _Probe:
 def pieces_of(batch: Batch, micro_rows: int | None) -> list[Batch]:
     """Return pieces of a batch that grow: some tokens of a row, a row, four rows and so on up to a micro-batch."""
     most = min(len(batch.split(1)), micro_rows or len(batch.ids))
-    rows, found = 1, []
+    rows, pieces = 1, []
     whole = type(batch) is Batch and bool((batch.targets != IGNORED).all())
     if whole and batch.ids.size(1) >= 2 * SHORT:  # rows whose loss falls on some places alone cannot be cut
         documents = None if batch.documents is None else batch.documents[:1, :SHORT]
-        found.append(Batch(batch.ids[:1, :SHORT], batch.targets[:1, :SHORT], documents))
+        pieces.append(Batch(batch.ids[:1, :SHORT], batch.targets[:1, :SHORT], documents))
     while rows <= most:
-        found.append(batch.split(rows)[0])
+        pieces.append(batch.split(rows)[0])
         rows = rows * 4 if rows == most or rows * 4 <= most else most
-    return found
+    return pieces
 
 
 def _optimizer_flops(loop: Loop) -> float:

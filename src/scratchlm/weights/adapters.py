@@ -59,15 +59,15 @@ class Slot:
 def slots(family: Family, config: DecoderConfig) -> list[Slot]:
     """Return the matrices of the layers that adapters can target; not experts, which PEFT fuses in its own way."""
     expected = shapes(config)
-    found = []
+    every = []
     for each in expand(family.rules, config, expected):
         name = each.theirs[0]
         sizes = [expected[part] for part in each.ours]
         if "{layer}" not in each.rule.theirs or "{expert}" in each.rule.theirs or len(sizes[0]) != 2:
             continue
         ours = tuple(part.removesuffix(".weight") for part in each.ours)
-        found.append(Slot(name.removesuffix(".weight"), ours, tuple(size[0] for size in sizes), sizes[0][1]))
-    return found
+        every.append(Slot(name.removesuffix(".weight"), ours, tuple(size[0] for size in sizes), sizes[0][1]))
+    return every
 
 
 def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
@@ -150,17 +150,17 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     family = family_of(decoder.config)
     _require_plain(family, decoder)
     tensors = SafetensorsFiles(folder, WEIGHTS)
-    found = {slot: slot.names for slot in slots(family, decoder.config) if slot.names[0] in tensors}
-    known = {each for names in found.values() for each in names}
+    by_slot = {slot: slot.names for slot in slots(family, decoder.config) if slot.names[0] in tensors}
+    known = {each for names in by_slot.values() for each in names}
     problems = [f"{each}: no such matrix in the base model" for each in sorted(tensors.keys() - known)]
-    problems += [problem for slot, names in found.items() for problem in _misfits(slot, names, tensors)]
+    problems += [problem for slot, names in by_slot.items() for problem in _misfits(slot, names, tensors)]
     raise_first([f"{folder}: {problem}" for problem in problems], "tensors")
-    kinds = {ours.rpartition(".")[2] for slot in found for ours in slot.ours}
+    kinds = {ours.rpartition(".")[2] for slot in by_slot for ours in slot.ours}
     with whole(folder / CONFIG, "adapter_config.json"):
-        scales = {slot: _scale(values, slot) for slot in found}
+        scales = {slot: _scale(values, slot) for slot in by_slot}
     shares = [
         (ours, scales[slot], *_without_zeros(tensors[first].float(), rows.float()))
-        for slot, (first, last) in found.items()
+        for slot, (first, last) in by_slot.items()
         for ours, rows in zip(slot.ours, torch.split(tensors[last], list(slot.outputs)), strict=True)
     ]
     rank = max((len(narrow) for _, _, narrow, _ in shares), default=0)

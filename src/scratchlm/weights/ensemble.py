@@ -21,10 +21,10 @@ def find_models(place: Path) -> list[Path]:
         return [find_model(place)]
     except UserError:
         within = sorted(each for each in place.iterdir() if each.is_dir()) if place.is_dir() else []
-        found = [model for each in within if (model := _model_or_none(each)) is not None]
-        if not found:
+        models = [model for each in within if (model := _model_or_none(each)) is not None]
+        if not models:
             raise
-        return found
+        return models
 
 
 def load_network(place: Path) -> tuple[CausalLM, Tokenizer, list[Path]]:
@@ -32,8 +32,8 @@ def load_network(place: Path) -> tuple[CausalLM, Tokenizer, list[Path]]:
 
     Raises `UserError` where their tokenizers or the sizes of their vocabularies differ.
     """
-    found = [(folder, load_model(folder)) for folder in find_models(place)]
-    (first, saved), *others = found
+    models = [(folder, load_model(folder)) for folder in find_models(place)]
+    (first, saved), *others = models
     for folder, other in others:
         if other.tokenizer.fingerprint != saved.tokenizer.fingerprint:
             raise UserError(f"{place}: the tokenizers of {first} and {folder} differ; an ensemble needs one for all")
@@ -42,16 +42,16 @@ def load_network(place: Path) -> tuple[CausalLM, Tokenizer, list[Path]]:
             raise UserError(
                 f"{place}: {first} scores {sizes[0]:,} ids and {folder} {sizes[1]:,}; an ensemble needs as many of all"
             )
-    network = saved.decoder if not others else Ensemble([each.decoder for _, each in found])
-    return network, saved.tokenizer, [folder for folder, _ in found]
+    network = saved.decoder if not others else Ensemble([each.decoder for _, each in models])
+    return network, saved.tokenizer, [folder for folder, _ in models]
 
 
 def digest_of_models(place: Path) -> str:
     """Return a hash of the model or the models at `place`, from their verified files."""
-    found = find_models(place)
-    if len(found) == 1:
-        return sha256_of(found[0] / HASHES_FILE)
-    return sha256_of_files({folder / HASHES_FILE: folder.relative_to(place).as_posix() for folder in found})
+    models = find_models(place)
+    if len(models) == 1:
+        return sha256_of(models[0] / HASHES_FILE)
+    return sha256_of_files({folder / HASHES_FILE: folder.relative_to(place).as_posix() for folder in models})
 
 
 def _model_or_none(place: Path) -> Path | None:

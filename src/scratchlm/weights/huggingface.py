@@ -91,14 +91,14 @@ def _template(folder: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
     """Return the chat template: a file of its own, or a field of tokenizer_config.json."""
     if template := load_template(folder, tokenizer):
         return template
-    found = _table_in(folder / ENDS_FILE).get("chat_template")
-    return ChatTemplate(tokenizer, found) if isinstance(found, str) else None
+    stored = _table_in(folder / ENDS_FILE).get("chat_template")
+    return ChatTemplate(tokenizer, stored) if isinstance(stored, str) else None
 
 
 def _table_in(path: Path) -> dict[str, Any]:
     """Return the table in a JSON file; an empty one where the file is missing or holds none."""
-    found = read_json(path) if path.exists() else None
-    return found if isinstance(found, dict) else {}
+    table = read_json(path) if path.exists() else None
+    return table if isinstance(table, dict) else {}
 
 
 def _generation(folder: Path, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,10 +47,10 @@ def _header(path: Path) -> DecoderConfig:
     try:
         require_plain(path)
         with path.open("rb") as file:
-            found = file.read(HEADER.size)
+            data = file.read(HEADER.size)
     except OSError as error:
         raise explain_os_error(error, path) from error
-    sizes = HEADER.unpack(found) if len(found) == HEADER.size else (0,) * 7
+    sizes = HEADER.unpack(data) if len(data) == HEADER.size else (0,) * 7
     width, hidden, layers, heads, kv_heads, vocabulary, context = sizes
     least = min(width, hidden, layers, heads, kv_heads, abs(vocabulary), context)
     if least < 1 or width % heads or max(sizes) > 1 << 24:

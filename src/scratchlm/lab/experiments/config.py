@@ -66,8 +66,8 @@ class LadderSpamConfig(DetectorSettings):
 
     def files(self) -> dict[str, Path]:
         """Return the files that the experiment reads, without the published model."""
-        found = {"texts": self.texts or self.data_file(MESSAGES), "books": self.books}
-        return found if self.fold_file is None else {**found, "folds": self.fold_file}
+        files = {"texts": self.texts or self.data_file(MESSAGES), "books": self.books}
+        return files if self.fold_file is None else {**files, "folds": self.fold_file}
 
 
 @dataclass(frozen=True)

@@ -146,8 +146,8 @@ def negated(test: Test) -> Test:
     """Return the test of the opposite; what could not be shown cannot be shown either way."""
 
     def opposite(values: Values) -> bool | None:
-        found = test(values)
-        return None if found is None else not found
+        verdict = test(values)
+        return None if verdict is None else not verdict
 
     return opposite
 
@@ -177,33 +177,33 @@ def read_test(text: str) -> Test:
     return every(*tests)
 
 
-def conclude(outcome: Outcome, found: Sequence[Findings], sentences: Mapping[str, Sentence]) -> None:
+def conclude(outcome: Outcome, findings: Sequence[Findings], sentences: Mapping[str, Sentence]) -> None:
     """Fill an outcome from the findings at each seed: values over seeds, then tables, figures and claims from them."""
-    first = found[0]
-    keys = list(dict.fromkeys(key for each in found for key in each.values))
-    outcome.values = {key: over_seeds([each.values[key] for each in found if key in each.values]) for key in keys}
+    first = findings[0]
+    keys = list(dict.fromkeys(key for each in findings for key in each.values))
+    outcome.values = {key: over_seeds([each.values[key] for each in findings if key in each.values]) for key in keys}
     for key, of in first._derived.items():
         outcome.values[key] = of(outcome.values)
-    clocks = dict.fromkeys(key for each in found for key in each.timings)
-    outcome.timings = {key: median(each.timings[key] for each in found if key in each.timings) for key in clocks}
+    clocks = dict.fromkeys(key for each in findings for key in each.timings)
+    outcome.timings = {key: median(each.timings[key] for each in findings if key in each.timings) for key in clocks}
     outcome.samples = list(first.samples)
-    seeds = len(found)
+    seeds = len(findings)
     several = f"{seeds} seeds; intervals are over seeds (Student's t) and test items together"
     outcome.notes = [
         several if seeds > 1 else "one seed: another may differ by more than the intervals, over test items"
     ]
-    outcome.notes += dict.fromkeys(note for each in found for note in each.notes)
+    outcome.notes += dict.fromkeys(note for each in findings for note in each.notes)
     values = outcome.values
     timed = values | {key: Value(seconds) for key, seconds in outcome.timings.items()}
     for title, header, rows in first._tables:
         cells = [[cell.text(timed) if isinstance(cell, Cell) else cell for cell in row] for row in rows]
         outcome.tables.append(Table(title, header, cells))
-    outcome.curves += [_drawn([each._curves[at] for each in found], values) for at in range(len(first._curves))]
+    outcome.curves += [_drawn([each._curves[at] for each in findings], values) for at in range(len(first._curves))]
     for title, x, labels, levels in first._dots:
         dots = [Dot(label, values[key]) for label, key in labels.items() if key in values]
         outcome.dots.append(Dots(title, x, dots, _levels(levels, values)))
-    for key in dict.fromkeys(key for each in found for key in each._claims):
-        claims = [each._claims[key] for each in found if key in each._claims]
+    for key in dict.fromkeys(key for each in findings for key in each._claims):
+        claims = [each._claims[key] for each in findings if key in each._claims]
         sentence, words = sentences[claims[0].entry], claims[0].words
         says, control = (text.format(**words) for text in (sentence.says, sentence.control))
         holds = _judged(claims, sentence.test.format(**words), values)

@@ -105,7 +105,7 @@ def paired_by(
 
 
 def claim_gains(
-    found: Findings, by: Mapping[str, MethodResult], compare: Compare, claims: Iterable[tuple[str, str, str]]
+    findings: Findings, by: Mapping[str, MethodResult], compare: Compare, claims: Iterable[tuple[str, str, str]]
 ) -> None:
     """Add claims that a method scores higher than another. Each is a key and the two methods.
 
@@ -114,11 +114,11 @@ def claim_gains(
     """
     for key, above, below in claims:
         if above in by and below in by:
-            found.claim(key, found.gain(f"{above}.over.{below}", compare(by[below], by[above])))
+            findings.claim(key, findings.gain(f"{above}.over.{below}", compare(by[below], by[above])))
 
 
 def add_comparison(
-    found: Findings, title: str, results: Sequence[MethodResult], columns: Sequence[Column], compare: Compare,
+    findings: Findings, title: str, results: Sequence[MethodResult], columns: Sequence[Column], compare: Compare,
     form: str = "+.3f",
 ) -> None:  # fmt: skip
     """Add the values, timings, tables and the figure of methods that were measured alike.
@@ -129,23 +129,23 @@ def add_comparison(
     scores: list[Row] = []
     costs: list[Row] = []
     for number, result in enumerate(results):
-        found.values |= {f"{result.key}.{name}": value for name, value in result.scores.items()}
-        found.values[f"{result.key}.megabytes"] = Value(result.megabytes)
-        found.timings |= {f"{result.key}.{cost}": getattr(result, cost) for cost in COSTS[:2]}
+        findings.values |= {f"{result.key}.{name}": value for name, value in result.scores.items()}
+        findings.values[f"{result.key}.megabytes"] = Value(result.megabytes)
+        findings.timings |= {f"{result.key}.{cost}": getattr(result, cost) for cost in COSTS[:2]}
         scores.append([result.name, *(Cell(f"{result.key}.{c.key}", c.form, c.interval) for c in columns)])
         cost = [Cell(f"{result.key}.{name}", ",.3g", interval=False) for name in COSTS]
-        gain = _gain(found, result, compare(results[number - 1], result), form) if number else ["", "", ""]
+        gain = _gain(findings, result, compare(results[number - 1], result), form) if number else ["", "", ""]
         costs.append([result.name, *cost, *gain])
-    found.table(title, ["", *(column.title for column in columns)], scores)
+    findings.table(title, ["", *(column.title for column in columns)], scores)
     first = columns[0]
     gained = f"{first.title}, minus the method above"
     header = ["", "training, s", "per item, µs", "MB", gained, "minimum detectable difference", "p"]
-    found.table("Cost of each method, and its difference from the method above", header, costs)
-    found.dots(title, first.title, {result.name: f"{result.key}.{first.key}" for result in results})
+    findings.table("Cost of each method, and its difference from the method above", header, costs)
+    findings.dots(title, first.title, {result.name: f"{result.key}.{first.key}" for result in results})
 
 
 def add_groups(
-    found: Findings, title: str, score: str, results: Sequence[MethodResult],
+    findings: Findings, title: str, score: str, results: Sequence[MethodResult],
     groups: Mapping[str, tuple[str, np.ndarray]], measure: Callable[[str, np.ndarray], Value], form: str = ".3f",
 ) -> None:  # fmt: skip
     """Add each method's score on groups of test items: the group's title, and which items are in it.
@@ -156,22 +156,22 @@ def add_groups(
     rows: list[Row] = []
     for result in results:
         keys = {name: f"{result.key}.{score}.{name}" for name in filled}
-        found.values |= {keys[name]: measure(result.key, inside) for name, (_, inside) in filled.items()}
+        findings.values |= {keys[name]: measure(result.key, inside) for name, (_, inside) in filled.items()}
         rows.append([result.name, *(Cell(key, form) for key in keys.values())])
     header = ["", *(f"{shown}, {inside.sum():,}" for shown, inside in filled.values())]
-    found.table(title, header, rows)
+    findings.table(title, header, rows)
 
 
-def _gain(found: Findings, result: MethodResult, compared: Comparison, form: str) -> Row:
+def _gain(findings: Findings, result: MethodResult, compared: Comparison, form: str) -> Row:
     """Add a gain, with its p-value and smallest detectable difference by the error over seeds and items."""
     gain, p, detectable = (f"{result.key}.{name}" for name in ("gain", "p", "detectable"))
-    found.gain(gain, compared)
+    findings.gain(gain, compared)
 
     def again(values: Values) -> Comparison:
         low, high = values[gain].ends
         return comparison_of(values[gain].value, (high - low) / 2 / NormalDist().inv_cdf(0.975))
 
-    found.derive(p, lambda values: Value(max(LEAST_P, again(values).p_value)))
+    findings.derive(p, lambda values: Value(max(LEAST_P, again(values).p_value)))
     if math.isfinite(compared.detectable):  # infinite where a single book or passage was tested
-        found.derive(detectable, lambda values: Value(again(values).detectable))
+        findings.derive(detectable, lambda values: Value(again(values).detectable))
     return [Cell(gain, form), Cell(detectable, form[1:]), Cell(p, ".2g")]

@@ -341,12 +341,12 @@ def compared_keys(stored: Outcome, here: bool) -> list[str]:
 
 def outside_of(stored: Outcome, again: Outcome, here: bool) -> list[tuple[str, float, str]]:
     """Return the values that a replay did not reproduce: name, stored value, and the new one or that it is missing."""
-    found = []
+    outside = []
     for name in compared_keys(stored, here):
         value, other = stored.values[name], again.values.get(name)
         if other is None or not _alike(value, other, here):
-            found.append((name, value.value, "missing" if other is None else f"{other.value:.6g}"))
-    return found
+            outside.append((name, value.value, "missing" if other is None else f"{other.value:.6g}"))
+    return outside
 
 
 def _verdict(outcome: Outcome, name: str) -> str | None:

@@ -50,16 +50,16 @@ def read_results(folder: Path) -> dict[str, Outcome]:
 
     NAME is that of the experiment. Raises `UserError` for a file with another name.
     """
-    found = {path.stem: read_outcome(path) for path in sorted(folder.glob("*.json"))}
+    outcomes = {path.stem: read_outcome(path) for path in sorted(folder.glob("*.json"))}
     raise_all(
         [
             f"{folder / stem}.json: is a result of {outcome.name}; "
             f"name it {outcome.name}.json or {outcome.name}-WORD.json"
-            for stem, outcome in found.items()
+            for stem, outcome in outcomes.items()
             if not f"{stem}-".startswith(f"{outcome.name}-")
         ]
     )
-    return found
+    return outcomes
 
 
 class _Page:
@@ -100,20 +100,20 @@ class _Page:
 
     def table(self, name: str, number: int = 0) -> str:
         """Return a table of a result as Markdown."""
-        found = self._part(name, number, "table", lambda outcome: outcome.tables)
-        return "?" if found is None else as_markdown(found)
+        part = self._part(name, number, "table", lambda outcome: outcome.tables)
+        return "?" if part is None else as_markdown(part)
 
     def figure(self, name: str, number: int = 0) -> str:
         """Return a link to the drawing of a result's curves."""
-        found = self._part(name, number, "figure", lambda outcome: outcome.curves)
+        part = self._part(name, number, "figure", lambda outcome: outcome.curves)
         file = figure_name(name, number)
-        return "?" if found is None else f"![{found.title}]({self.figures}/{file})"
+        return "?" if part is None else f"![{part.title}]({self.figures}/{file})"
 
     def dots(self, name: str, number: int = 0) -> str:
         """Return a link to the drawing of a result's values, one row each, with a dot for each seed."""
-        found = self._part(name, number, "dots", lambda outcome: outcome.dots)
+        part = self._part(name, number, "dots", lambda outcome: outcome.dots)
         file = dots_name(name, number)
-        return "?" if found is None else f"![{found.title}]({self.figures}/{file})"
+        return "?" if part is None else f"![{part.title}]({self.figures}/{file})"
 
     def claims(self, name: str) -> str:
         """Return a table of a result's claims: each with its verdict, and what else would give its numbers."""
@@ -139,17 +139,17 @@ class _Page:
 
     def sample(self, name: str, number: int = 0) -> str:
         """Return a text that a model wrote, as a quotation."""
-        found = self._part(name, number, "sample", lambda outcome: outcome.samples)
-        return "?" if found is None else _quoted(found)
+        part = self._part(name, number, "sample", lambda outcome: outcome.samples)
+        return "?" if part is None else _quoted(part)
 
     def _part(self, name: str, number: int, what: str, parts: Callable[[Outcome], Sequence[T]]) -> T | None:
         outcome = self._outcome(name, f"{what} {number}")
         if outcome is None:
             return None
-        if number >= len(found := parts(outcome)):
-            self._lacks(f"{name} has {len(found)} {what}s, numbered from 0")
+        if number >= len(every := parts(outcome)):
+            self._lacks(f"{name} has {len(every)} {what}s, numbered from 0")
             return None
-        return found[number]
+        return every[number]
 
     def _outcome(self, name: str, what: str) -> Outcome | None:
         if name not in self.results:
@@ -186,11 +186,11 @@ def built(template: str, results: Mapping[str, Outcome], place: str = "text", fi
 def pages(notes: Path) -> dict[Path, Path]:
     """Return the page that each template of the notes makes, by the template."""
     folder = notes / "templates"
-    found = {}
+    pages = {}
     for template in sorted(folder.rglob(f"*{ENDING}")):
         name = template.relative_to(folder).as_posix().removesuffix(".jinja")
-        found[template] = notes.parent / name if name == "README.md" else notes / name
-    return found
+        pages[template] = notes.parent / name if name == "README.md" else notes / name
+    return pages
 
 
 def build(template: Path, page: Path, notes: Path, results: Mapping[str, Outcome]) -> str:

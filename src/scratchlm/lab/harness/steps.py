@@ -76,8 +76,8 @@ class Steps:
         self.log(name)
         self.file(KEY_FILE)
         begun = time.monotonic()
-        found = work(*given)
-        write_json(file, {"seconds": time.monotonic() - begun, "found": found})
+        result = work(*given)
+        write_json(file, {"seconds": time.monotonic() - begun, "found": result})
         self.shared.seen.add(file)
         return read_json(file)["found"]
 

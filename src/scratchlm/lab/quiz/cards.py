@@ -117,21 +117,21 @@ def read_cards(files: Sequence[Path]) -> list[Card]:
     answer, an unknown sign, and a duplicate question.
     """
     problems: list[str] = []
-    found: list[Card] = []
+    every: list[Card] = []
     for file in files:
         cards = _cards_of(file, problems)
         if not cards and not problems:
             fold = "<details><summary>🎯Q. ...</summary> answer </details>"
             problems.append(f"{file}: holds no question; fold each as {fold}")
-        found += cards
+        every += cards
     places: dict[str, str] = {}
     problems += [
         f"{card.place}: is asked at {places[card.id]} already; remove one of them"
-        for card in found
+        for card in every
         if places.setdefault(card.id, card.place) != card.place
     ]
     raise_first(problems, "cards")
-    return found
+    return every
 
 
 def _cards_of(file: Path, problems: list[str]) -> list[Card]:
@@ -139,7 +139,7 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
         text = read_plain_text(file, "utf-8-sig")
     except OSError as error:
         raise explain_os_error(error, file) from error
-    found = []
+    cards = []
     # Code blocks contain no cards: their tags are hidden from the parser; lines and words stay.
     text = _FENCE.sub(lambda block: re.sub(r"<(/?)(details|summary|sub)", rf"{SHOWN}\1\2", block[0]), text)
     whole = list(_FOLDED.finditer(text))
@@ -161,10 +161,10 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
             continue
         place = _place(file, text, match.start())
         try:
-            found.append(_card(asked, match["body"], place, _code_above(text, match.start())))
+            cards.append(_card(asked, match["body"], place, _code_above(text, match.start())))
         except UserError as error:
             problems.append(str(error))
-    return found
+    return cards
 
 
 def _place(file: Path, text: str, start: int) -> str:
@@ -238,7 +238,7 @@ def chosen(
         raise UserError(f"--sign {sign}: {nearest(sign, by_name)}; or one of {' '.join(LEGEND)}")
     if kind is not None and kind not in KINDS:
         raise UserError(f"--kind {kind}: {nearest(kind, KINDS)}")
-    found = [
+    selected = [
         card
         for card in cards
         if (chapter is None or card.chapter == chapter)
@@ -246,11 +246,11 @@ def chosen(
         and (sign is None or wanted in card.signs)
         and (kind is None or card.kind == kind)
     ]
-    if not found:
+    if not selected:
         tags = sorted({each for card in cards for each in card.tags})
         offer = f"; {nearest(tag, tags)}" if tag is not None and tag not in tags else ""
         chapters = sorted({card.chapter for card in cards if card.chapter is not None})
         if chapter is not None and chapter not in chapters:
             offer += f"; chapters: {', '.join(map(str, chapters))}"
         raise UserError(f"quiz: no card matches{offer}; leave out --chapter, --tag, --sign or --kind")
-    return found
+    return selected

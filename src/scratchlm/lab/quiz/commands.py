@@ -167,8 +167,8 @@ def _drawn(cards: Sequence[Card], config: QuizConfig) -> list[Card]:
     assert config.exam is not None
     fit = [card for card in cards if any(sign in card.signs for sign in EXAMINED)]
     if config.exam > len(fit):
-        found = f"only {len(fit)} of the {len(cards)} selected cards are marked {' or '.join(EXAMINED)}"
-        raise UserError(f"--exam {config.exam}: {found}; ask for fewer")
+        problem = f"only {len(fit)} of the {len(cards)} selected cards are marked {' or '.join(EXAMINED)}"
+        raise UserError(f"--exam {config.exam}: {problem}; ask for fewer")
     return random.Random(config.seed).sample(fit, config.exam)
 
 

@@ -133,10 +133,10 @@ class Guesses:
         if not self.path.exists():
             return
         stored = read_json(self.path)
-        found = stored.get("guesses") if isinstance(stored, dict) and stored.get("format") == FORMAT else None
-        if not isinstance(found, dict):
+        guesses = stored.get("guesses") if isinstance(stored, dict) and stored.get("format") == FORMAT else None
+        if not isinstance(guesses, dict):
             raise UserError(f"{self.path}: is no file of guesses in format {FORMAT}; move it away")
-        self.made = {place: from_dict(Guess, each, str(self.path)) for place, each in found.items()}
+        self.made = {place: from_dict(Guess, each, str(self.path)) for place, each in guesses.items()}
 
     def keep(self) -> None:
         """Write the file."""

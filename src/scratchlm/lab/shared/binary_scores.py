@@ -74,8 +74,10 @@ def average_precision(truth: Classes, probabilities: Probabilities) -> Value:
     """Return the average precision with its bootstrap interval over texts."""
     ranking = Ranking(truth, probabilities)
     texts = np.arange(len(truth), dtype=np.float64)
-    found = bootstrap_interval(texts, lambda drawn: ranking.average_precision(drawn.astype(np.int64)), 0, SAMPLES // 4)
-    return Value(ranking.average_precision(), *found, share=True)
+    interval = bootstrap_interval(
+        texts, lambda drawn: ranking.average_precision(drawn.astype(np.int64)), 0, SAMPLES // 4
+    )
+    return Value(ranking.average_precision(), *interval, share=True)
 
 
 def compare_rankings(truth: Classes, one: Probabilities, other: Probabilities) -> Comparison:

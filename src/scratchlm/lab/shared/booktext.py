@@ -37,15 +37,15 @@ class BookText:
 
     def blocks(self, nats: np.ndarray) -> dict[str, list[Any]]:
         """Sum the losses of held-out tokens over blocks within books; return each sum and the number of its book."""
-        found: dict[str, list[Any]] = {"block_nats": [], "block_book": []}
+        columns: dict[str, list[Any]] = {"block_nats": [], "block_book": []}
         start = 0
         for number, book in enumerate(self.documents(self.held_out)):
             of_book = nats[start : start + len(book) - 1]
             start += len(of_book)
             for block in np.array_split(of_book, max(1, len(of_book) // BLOCK)):
-                found["block_nats"].append(round(float(block.sum()), 9))
-                found["block_book"].append(number)
-        return found
+                columns["block_nats"].append(round(float(block.sum()), 9))
+                columns["block_book"].append(number)
+        return columns
 
 
 def book_text(source: Path, size: int, vocabulary_size: int, steps: Steps) -> BookText:

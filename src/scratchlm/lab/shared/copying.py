@@ -130,25 +130,25 @@ def measure(decoder: Decoder, rows: int) -> dict[str, Any]:
         "first-layer": [head for head in all_heads(decoder) if head[0] == 0],
     }
     tested = {period: repeated(rows, period, size, 2) for period in (PERIOD, OTHER)}
-    found: dict[str, Any] = {"scores": [
+    measured: dict[str, Any] = {"scores": [
         [name(head), *(round(of[head], 9) for of in (induction[PERIOD], induction[OTHER], previous))]
         for head in all_heads(decoder)
     ]}  # fmt: skip
-    found["roles"] = {role: [name(head) for head in without[role]] for role in ("induction", "previous", "neutral")}
-    found["first"], found["second"] = losses(decoder, tested[PERIOD], PERIOD)
-    found["other.first"], found["other.second"] = losses(decoder, tested[OTHER], OTHER)
+    measured["roles"] = {role: [name(head) for head in without[role]] for role in ("induction", "previous", "neutral")}
+    measured["first"], measured["second"] = losses(decoder, tested[PERIOD], PERIOD)
+    measured["other.first"], measured["other.second"] = losses(decoder, tested[OTHER], OTHER)
     for role, heads in without.items():
         ablated = without_heads(decoder, heads)
         for other, period in (("", PERIOD), ("other.", OTHER)):
             way = f"{other}without-{role}"
-            found[f"{way}.first"], found[way] = losses(ablated, tested[period], period)
+            measured[f"{way}.first"], measured[way] = losses(ablated, tested[period], period)
     # Where a text repeats every OTHER tokens, attention PERIOD - 1 back is attention to a place, not to a token.
-    found["by-place"] = round(max(induction_scores(decoder, scored[OTHER], PERIOD).values()), 9)
+    measured["by-place"] = round(max(induction_scores(decoder, scored[OTHER], PERIOD).values()), 9)
     unfed = induction_scores(without_heads(decoder, named.previous), scored[PERIOD], PERIOD)
-    found["fed"], found["unfed"] = (
+    measured["fed"], measured["unfed"] = (
         round(sum(of[head] for head in named.induction) / len(named.induction), 9) for of in (induction[PERIOD], unfed)
     )
-    return found
+    return measured
 
 
 def name(head: Head) -> str:

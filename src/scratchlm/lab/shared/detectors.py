@@ -158,8 +158,8 @@ class ZeroShotClassifier:
             answers = [tuple(map(int, tokenizer.encode(answer))) for answer in self.answers]
             turns = [tuple(template.render(conversation_of(question), reply=True).ids) for question in questions]
             requests = [Request(turn, answer) for turn in turns for answer in answers]
-        found = likelihoods(self.model.decoder, requests)
-        nats = np.array([each.nats for each in found]).reshape(len(texts), len(self.answers))
+        scores = likelihoods(self.model.decoder, requests)
+        nats = np.array([each.nats for each in scores]).reshape(len(texts), len(self.answers))
         powers = np.exp(nats - nats.max(1, keepdims=True))
         return powers / powers.sum(1, keepdims=True)
 

@@ -47,17 +47,17 @@ def measure_variants(data: Folded, folds: int, tunings: Mapping[str, Any]) -> di
     for key, table in (("keywords", keyword_table(data.texts)), ("spambase", measured(data.texts, SPAMBASE))):
         tables[key] = table
         penalty[key] = _best_penalty(table, data)
-    found = {key: _crossed(data, folds, _on_table(table, data, penalty[key])) for key, table in tables.items()}
-    found["borrowed"] = _crossed(data, folds, _borrowing(designed, data, tunings["both"]["setting"]["C"]))
+    results = {key: _crossed(data, folds, _on_table(table, data, penalty[key])) for key, table in tables.items()}
+    results["borrowed"] = _crossed(data, folds, _borrowing(designed, data, tunings["both"]["setting"]["C"]))
     sizes = {key: table.shape[1] for key, table in tables.items()} | {"borrowed": len(FEATURES)}
-    return {"probabilities": found, "features": sizes}
+    return {"probabilities": results, "features": sizes}
 
 
 def keyword_table(texts: Sequence[str]) -> Table:
     """Return which of the keywords of the hand-written rules occur in each text, one column for each keyword."""
-    found = [SpamRules().found(text) for text in texts]
-    known = sorted({keyword for each in found for keyword in each})
-    return np.array([[float(keyword in each) for keyword in known] for each in found]).reshape(len(texts), len(known))
+    counts = [SpamRules().found(text) for text in texts]
+    known = sorted({keyword for each in counts for keyword in each})
+    return np.array([[float(keyword in each) for keyword in known] for each in counts]).reshape(len(texts), len(known))
 
 
 Ask = Callable[[np.ndarray, np.ndarray], np.ndarray]

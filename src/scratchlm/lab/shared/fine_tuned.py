@@ -75,13 +75,13 @@ def fine_tune(
 
 def rows_of(samples: Sequence[Rendered], length: int) -> int:
     """Return how many rows the samples fill if each row takes samples until the next does not fit."""
-    found = used = 0
+    right = used = 0
     for sample in samples:
         width = min(len(sample.ids) - 1, length)
-        if found == 0 or used + width > length:
-            found, used = found + 1, 0
+        if right == 0 or used + width > length:
+            right, used = right + 1, 0
         used += width
-    return found
+    return right
 
 
 def storyteller(

@@ -88,9 +88,9 @@ def read_folded(path: Path, text_column: str | None, label_column: str | None, f
         raise UserError(f"{where}: lists none of the texts of {path}; leave it out, or name the right file")
     folds = np.array([known.get(each, int(each, 16) % FOLDS) for each in hashes])
     for fold in range(FOLDS):
-        if (found := len(set(truth[folds == fold].tolist()))) < 2:
+        if (classes := len(set(truth[folds == fold].tolist()))) < 2:
             where = f"{path}: fold {fold} of {FOLDS}"
-            raise UserError(f"{where} has texts of {found} of the two classes; give more texts")
+            raise UserError(f"{where} has texts of {classes} of the two classes; give more texts")
     return Folded((common, rare), texts, truth, folds)
 
 

@@ -125,14 +125,14 @@ def optimizer_of(kind: str, rate: float) -> OptimizerConfig:
 
 def search_rates(loss: Callable[[float], float], first: float) -> dict[float, float]:
     """Try three rates around the first one, and further ones until the best lies between two others."""
-    found = {first * RATE_STEP**at: 0.0 for at in (-1, 0, 1)}
-    found = {rate: loss(rate) for rate in found}
-    while len(found) < MOST_RATES:
-        best = min(found, key=lambda rate: found[rate])
-        if best == min(found):
-            found[best / RATE_STEP] = loss(best / RATE_STEP)
-        elif best == max(found):
-            found[best * RATE_STEP] = loss(best * RATE_STEP)
+    losses = {first * RATE_STEP**at: 0.0 for at in (-1, 0, 1)}
+    losses = {rate: loss(rate) for rate in losses}
+    while len(losses) < MOST_RATES:
+        best = min(losses, key=lambda rate: losses[rate])
+        if best == min(losses):
+            losses[best / RATE_STEP] = loss(best / RATE_STEP)
+        elif best == max(losses):
+            losses[best * RATE_STEP] = loss(best * RATE_STEP)
         else:
             break
-    return found
+    return losses

@@ -160,14 +160,14 @@ def try_lower_rates(
     Returns what was measured of each, at most `FULL`; the last but one is the best, or the last if that limit ended it.
     """
     choice = min(choices, key=lambda each: each.bits)
-    found = {choice: measure(choice)}
-    while len(found) < FULL:
+    losses = {choice: measure(choice)}
+    while len(losses) < FULL:
         lower = replace(choice, setting=replace(choice.setting, rate=choice.setting.rate / 2))
-        found[lower] = measure(lower)
-        if found[lower]["validation"] >= found[choice]["validation"]:
+        losses[lower] = measure(lower)
+        if losses[lower]["validation"] >= losses[choice]["validation"]:
             break
         choice = lower
-    return found
+    return losses
 
 
 def tune_orders(
@@ -180,20 +180,20 @@ def tune_orders(
     before, after = text.documents(text.train), text.documents(validation)
 
     def measure() -> dict[str, dict[str, float]]:
-        found: dict[str, dict[str, float]] = {"kneser": {}, "katz": {}}
+        losses: dict[str, dict[str, float]] = {"kneser": {}, "katz": {}}
         for name, kind, orders in (("kneser", KneserNey, ORDERS), ("katz", Katz, ORDERS[1:])):
             for order in orders:
                 model = kind.fit(before, text.tokenizer.vocabulary_size, order)
                 nats = -np.concatenate([model.token_log_probabilities(row)[1:] for row in after])
-                found[name][str(order)] = bits_of(nats, validation, text)
-        return found
+                losses[name][str(order)] = bits_of(nats, validation, text)
+        return losses
 
     return steps.once(name, measure)
 
 
-def best_order(found: Mapping[str, float]) -> int:
+def best_order(losses: Mapping[str, float]) -> int:
     """Return the order with the fewest bits per byte."""
-    return int(min(found, key=lambda order: found[order]))
+    return int(min(losses, key=lambda order: losses[order]))
 
 
 def report_tuning(
@@ -215,9 +215,9 @@ def report_tuning(
         out.timings[f"tuning.{kind}.seconds"] = sum(each.seconds for each in choices)
     rows: list[Row] = [[f"{optimizer}, {rate:g}", *row] for (optimizer, rate), row in cells.items()]
     out.table("Search of settings: bits per byte of the validation text", header, rows)
-    counts = sorted({int(order) for found in orders.values() for order in found})
-    for kind, found in orders.items():
-        out.values |= {f"tuning.{kind}.{order}": Value(bits) for order, bits in found.items()}
+    counts = sorted({int(order) for losses in orders.values() for order in losses})
+    for kind, losses in orders.items():
+        out.values |= {f"tuning.{kind}.{order}": Value(bits) for order, bits in losses.items()}
     rows = [[str(order), *(Cell(f"tuning.{kind}.{order}") for kind in orders)] for order in counts]
     out.table("N-grams by order: bits per byte of the validation text", ["order", "Kneser-Ney", "Katz"], rows)
 
@@ -225,8 +225,8 @@ def report_tuning(
 def report_candidates(out: Findings, full: Mapping[str, Mapping[Choice, Mapping[str, Any]]]) -> None:
     """Report the learning rates that were trained in full, and their bits per byte of the validation text."""
     rows: list[Row] = []
-    for kind, found in full.items():
-        for choice, each in found.items():
+    for kind, losses in full.items():
+        for choice, each in losses.items():
             key = f"full.{kind}.{choice.setting.key}"
             out.values[key] = Value(each["validation"])
             rows.append([f"{kind}, {choice.setting.text(kind)}", Cell(key)])

@@ -85,8 +85,8 @@ class NetworkTexts:
         """Return the probability of each class of each text."""
         assert self.model is not None, "call fit first"
         scores = torch.from_numpy(class_logits(self.model.decoder, self._rows(texts), self.dtype))
-        found: np.ndarray = scores.double().softmax(-1).numpy()
-        return found
+        probabilities: np.ndarray = scores.double().softmax(-1).numpy()
+        return probabilities
 
     def size(self) -> int:
         """Return the bytes of the weights, in fp32."""

@@ -30,35 +30,35 @@ _END = re.compile(r"[.!?][\"')]*\s|\n\n")
 
 def quotation(text: str) -> Int[np.ndarray, " C"]:
     """Label each character 1 if direct speech is open after it; a paragraph's end closes it."""
-    found, open_ = np.zeros(len(text), np.int64), 0
+    marks, open_ = np.zeros(len(text), np.int64), 0
     for at, sign in enumerate(text):
         if sign == '"':
             open_ = 1 - open_
         elif sign == "\n" and text[at - 1 : at] == "\n":
             open_ = 0
-        found[at] = open_
-    return found
+        marks[at] = open_
+    return marks
 
 
 def early(text: str) -> Int[np.ndarray, " C"]:
     """Label each character 1 if at most five words of its sentence have begun."""
-    found = np.full(len(text), 1, np.int64)
+    labels = np.full(len(text), 1, np.int64)
     ends = [0, *(match.end() for match in _END.finditer(text)), len(text)]
     for start, stop in itertools.pairwise(ends):
         words = [match.start() for match in _WORD.finditer(text, start, stop)]
         if len(words) > EARLY:
-            found[words[EARLY] : stop] = 0
-    return found
+            labels[words[EARLY] : stop] = 0
+    return labels
 
 
 def speaks_of_her(text: str) -> Int[np.ndarray, " C"]:
     """Label each character 1 if the last third-person pronoun was feminine; -1 before the first pronoun."""
-    found, state, last = np.full(len(text), -1, np.int64), -1, 0
+    labels, state, last = np.full(len(text), -1, np.int64), -1, 0
     for match in re.finditer(r"\b(?:[Hh]e|[Hh]im|[Hh]is|[Ss]he|[Hh]er|[Hh]ers)\b", text):
-        found[last : match.end()] = state
+        labels[last : match.end()] = state
         last, state = match.end(), int(match[0].lower() in ("she", "her", "hers"))
-    found[last:] = state
-    return found
+    labels[last:] = state
+    return labels
 
 
 @cache
@@ -98,11 +98,11 @@ def label_tokens(pieces: Sequence[bytes]) -> dict[str, Int[np.ndarray, " T"]]:
     """
     text = b"".join(pieces).decode("latin-1")  # one character per byte: byte offsets are text offsets
     ends = np.cumsum([len(piece) for piece in pieces])
-    found = {key: make(text)[ends - 1] for key, (_, make) in CONTEXTUAL.items()}
+    labels = {key: make(text)[ends - 1] for key, (_, make) in CONTEXTUAL.items()}
     words = [_whole_word(text, int(end) - len(piece), int(end)) for piece, end in zip(pieces, ends, strict=True)]
     for key, (_, rule) in SIMPLE.items():
-        found[key] = np.array([-1 if word is None else rule(word) for word in words], np.int64)
-    return found
+        labels[key] = np.array([-1 if word is None else rule(word) for word in words], np.int64)
+    return labels
 
 
 def token_types(pieces: Mapping[int, bytes]) -> np.ndarray:

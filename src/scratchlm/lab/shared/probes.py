@@ -104,14 +104,14 @@ def parts_of(types: Mapping[str, np.ndarray], labels: Labels, draw: np.random.Ge
     for side in SIDES:
         for each, label in zip(types[side].tolist(), labels[side].tolist(), strict=True):
             tokens.setdefault(each, [0, 0])[label] += 1
-    sums, found = np.zeros((PARTS, 2)), {}
+    sums, parts = np.zeros((PARTS, 2)), {}
     order = draw.permutation(len(tokens)).tolist()
     for at, counts in sorted(zip(order, tokens.items(), strict=True), key=lambda each: (-sum(each[1][1]), each[0])):
         each, added = counts
         # The part that has least of what this type adds, weighted by how much it adds of each label.
-        found[each] = int(np.argmin(sums @ np.array(added) + 1e-9 * ((np.arange(PARTS) + at) % PARTS)))
-        sums[found[each]] += added
-    return found
+        parts[each] = int(np.argmin(sums @ np.array(added) + 1e-9 * ((np.arange(PARTS) + at) % PARTS)))
+        sums[parts[each]] += added
+    return parts
 
 
 def random_labels(drawn: Drawn, number: int) -> Labels:
@@ -183,20 +183,20 @@ def _fitted(features: Features, labels: Labels, kept: Mapping[str, Bool[np.ndarr
 def states_at(decoder: Decoder, ids: np.ndarray, places: Int[np.ndarray, " P"]) -> list[Float[np.ndarray, "P D"]]:
     """Return for each layer the states of some tokens, given by their places in the flattened rows, ascending."""
     rows, length = 16, ids.shape[1]
-    found: list[list[np.ndarray]] = []
+    layers: list[list[np.ndarray]] = []
     for start in range(0, len(ids), rows):
         inside = places[(places >= start * length) & (places < (start + rows) * length)] - start * length
         if len(inside):
             states = layer_states(decoder, torch.from_numpy(ids[start : start + rows]))
-            found.append([state.reshape(-1, state.size(-1))[inside].numpy() for state in states])
-    return [np.concatenate(layer) for layer in zip(*found, strict=True)]
+            layers.append([state.reshape(-1, state.size(-1))[inside].numpy() for state in states])
+    return [np.concatenate(layer) for layer in zip(*layers, strict=True)]
 
 
 def wider(score: Sequence[float] | np.ndarray, *clusters: Sequence[object]) -> Value:
     """Return a balanced accuracy with the widest of its intervals, each clustered another way: by book, by type."""
-    found = _widest(mean_of, np.asarray(score, np.float64), clusters, lambda value: value.ends[1] - value.ends[0])
-    low, high = found.ends
-    return Value(found.value, max(0.0, low), min(1.0, high), share=True)
+    widest = _widest(mean_of, np.asarray(score, np.float64), clusters, lambda value: value.ends[1] - value.ends[0])
+    low, high = widest.ends
+    return Value(widest.value, max(0.0, low), min(1.0, high), share=True)
 
 
 def centre(accuracies: Sequence[float] | np.ndarray) -> float:
@@ -234,5 +234,5 @@ def wider_gap(gaps: Sequence[float] | np.ndarray, *clusters: Sequence[object]) -
 
 
 def _widest(of: Callable[..., Any], values: np.ndarray, clusters: Sequence[Any], width: Callable[[Any], float]) -> Any:
-    found = [of(values, each) for each in clusters if len(set(each)) > 1] or [of(values)]
-    return max(found, key=width)
+    results = [of(values, each) for each in clusters if len(set(each)) > 1] or [of(values)]
+    return max(results, key=width)

@@ -38,8 +38,10 @@ def prompted_answers(
     chat = model.template is not None
     if choices:
         answers = [tuple(map(int, model.tokenizer.encode(each if chat else f" {each}"))) for each in choices]
-        found = likelihoods(model.decoder, [Request(tuple(prompt), answer) for prompt in prompts for answer in answers])
-        nats = [each.nats for each in found]
+        scores = likelihoods(
+            model.decoder, [Request(tuple(prompt), answer) for prompt in prompts for answer in answers]
+        )
+        nats = [each.nats for each in scores]
         rows = [nats[at : at + len(choices)] for at in range(0, len(nats), len(choices))]
         return [choices[row.index(max(row))] for row in rows]
     line = model.tokenizer.encode("\n")

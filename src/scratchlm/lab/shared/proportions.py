@@ -49,7 +49,7 @@ def grammatical(text: str) -> bool:
 
     A last sentence without end punctuation was cut off and is not judged.
     """
-    found = storyworld.sentences(text)
+    parts = storyworld.sentences(text)
     if not text.rstrip().endswith((".", "!", "?", '"')):
-        found = found[:-1]
-    return bool(found) and all(map(storyworld.parses, found))
+        parts = parts[:-1]
+    return bool(parts) and all(map(storyworld.parses, parts))

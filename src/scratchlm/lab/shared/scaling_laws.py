@@ -77,8 +77,8 @@ LEVEL, RATE = (-1.0, 1.0), (math.log(0.03), 0.0)
 
 
 def _kaplan(at: Array, runs: Points) -> Array:
-    found: Array = np.exp(_columns(at)[3]) * _sum(_kaplan_terms(at, runs))
-    return found
+    bits: Array = np.exp(_columns(at)[3]) * _sum(_kaplan_terms(at, runs))
+    return bits
 
 
 def _kaplan_terms(at: Array, runs: Points) -> dict[str, Array]:
@@ -105,8 +105,8 @@ def _hoffmann(at: Array, runs: Points) -> Array:
 
 def _sum(terms: Mapping[str, Array]) -> Array:
     """Return the log of the sum of terms that are given as logs."""
-    found: Array = np.logaddexp.reduce(list(terms.values()))
-    return found
+    total: Array = np.logaddexp.reduce(list(terms.values()))
+    return total
 
 
 def _hoffmann_named(at: Array) -> dict[str, float]:
@@ -172,8 +172,8 @@ class Fitted:
 
     def bits(self, runs: Sequence[Run]) -> Array:
         """Return the bits per byte of runs, (n,)."""
-        found: Array = np.exp(self.form.log_bits(self.at[None], points(runs))[0])
-        return found
+        predicted: Array = np.exp(self.form.log_bits(self.at[None], points(runs))[0])
+        return predicted
 
     def unused(self, runs: Sequence[Run]) -> list[str]:
         """Return coefficients whose terms are nowhere more than a hundredth of the sum: the runs do not need them."""
@@ -224,8 +224,8 @@ def minimise(
 
 def _pull(off: Array, counts: Array, delta: float) -> Array:
     """Return the weight of each squared residual that gives it the Huber loss's slope, (M, n)."""
-    found: Array = counts * np.minimum(1, delta / np.maximum(np.abs(off), 1e-300))
-    return found
+    pulls: Array = counts * np.minimum(1, delta / np.maximum(np.abs(off), 1e-300))
+    return pulls
 
 
 def _step(residuals: Callable[[Array], Array], at: Array, off: Array, pull: Array, damping: Array) -> Array:
@@ -243,8 +243,8 @@ def _step(residuals: Callable[[Array], Array], at: Array, off: Array, pull: Arra
 def _huber(off: Array, counts: Array, delta: float) -> Array:
     size = np.abs(off)
     each = np.where(size <= delta, off**2 / 2, delta * (size - delta / 2)) if math.isfinite(delta) else off**2 / 2
-    found: Array = (counts * each).sum(1)
-    return found
+    sums: Array = (counts * each).sum(1)
+    return sums
 
 
 def fit(
@@ -269,8 +269,8 @@ def refit(fitted: Fitted, runs: Sequence[Run], counts: Array, seed: int = 0) -> 
     tiled = np.repeat(counts, len(starts), 0)
     at, value = minimise(fitted.form, runs, tiled, np.tile(starts, (len(counts), 1)))
     best = value.reshape(len(counts), len(starts)).argmin(1)
-    found: Array = at.reshape(len(counts), len(starts), -1)[np.arange(len(counts)), best]
-    return found
+    best_fits: Array = at.reshape(len(counts), len(starts), -1)[np.arange(len(counts)), best]
+    return best_fits
 
 
 def left_out(fitted: Fitted, runs: Sequence[Run]) -> Array:
@@ -309,19 +309,19 @@ def resample(fitted: Fitted, runs: Sequence[Run], new: Run, seed: int = 0) -> Re
         while (counts[at] > 0).sum() < min(most + 1, size - 1) or (counts[at] > 0).all():
             counts[at] = np.bincount(draw.integers(size, size=size), minlength=size)
         out[at] = draw.choice(np.flatnonzero(counts[at] == 0))
-    found = refit(fitted, runs, counts, seed)
-    unseen = fitted.form.log_bits(found, points(runs))[np.arange(RESAMPLES), out]
+    fits = refit(fitted, runs, counts, seed)
+    unseen = fitted.form.log_bits(fits, points(runs))[np.arange(RESAMPLES), out]
     errors = np.log([runs[int(at)].bits for at in out]) - unseen
-    return Resampled(found, fitted.form.log_bits(found, points([new]))[:, 0], errors)
+    return Resampled(fits, fitted.form.log_bits(fits, points([new]))[:, 0], errors)
 
 
 def best_runs(runs: Sequence[Run]) -> list[Run]:
     """Return the runs that no run with as much or less compute beats, in the order of their compute."""
-    found: list[Run] = []
+    chosen: list[Run] = []
     for run in sorted(runs, key=lambda run: (run.flops, run.bits)):
-        if not found or run.bits < found[-1].bits:
-            found.append(run)
-    return found
+        if not chosen or run.bits < chosen[-1].bits:
+            chosen.append(run)
+    return chosen
 
 
 def coefficients(fitted: Fitted, resampled: Resampled) -> Mapping[str, tuple[float, float, float]]:
@@ -340,11 +340,11 @@ def predict(runs: Sequence[Run], new: Run, everything: Sequence[int], seed: int 
     Raises `ValueError` for too few runs.
     """
     bits = np.array([run.bits for run in runs])
-    found: dict[str, Any] = {"forms": {}, "squares": {}, "all-parameters": {}, "largest": {}}
+    predictions: dict[str, Any] = {"forms": {}, "squares": {}, "all-parameters": {}, "largest": {}}
     recounted = [run._replace(parameters=count) for run, count in zip([*runs, new], everything, strict=True)]
     for form in FORMS:
         fitted = fit(form, runs, seed=seed)
-        at = found["forms"][form.key] = {
+        at = predictions["forms"][form.key] = {
             "predicted": float(fitted.bits([new])[0]),
             "residuals": (fitted.bits(runs) / bits - 1).tolist(),
             "left_out": np.expm1(left_out(fitted, runs)).tolist(),
@@ -354,12 +354,14 @@ def predict(runs: Sequence[Run], new: Run, everything: Sequence[int], seed: int 
         if form in LAWS:
             drawn = resample(fitted, runs, new, seed)
             at |= {"interval": drawn.interval(), "logs": drawn.logs.tolist(), "named": coefficients(fitted, drawn)}
-            found["squares"][form.key] = float(fit(form, runs, math.inf, seed).bits([new])[0])
-            found["all-parameters"][form.key] = float(fit(form, recounted[:-1], seed=seed).bits(recounted[-1:])[0])
-            found["largest"][form.key] = predict_largest(form, runs, seed)
+            predictions["squares"][form.key] = float(fit(form, runs, math.inf, seed).bits([new])[0])
+            predictions["all-parameters"][form.key] = float(
+                fit(form, recounted[:-1], seed=seed).bits(recounted[-1:])[0]
+            )
+            predictions["largest"][form.key] = predict_largest(form, runs, seed)
     front = best_runs(runs)
-    found["line"] = float(fit(LINE, front, seed=seed).bits([new])[0]) if len(front) > 1 else float(bits.min())
-    return {**found, "best": float(bits.min())}
+    predictions["line"] = float(fit(LINE, front, seed=seed).bits([new])[0]) if len(front) > 1 else float(bits.min())
+    return {**predictions, "best": float(bits.min())}
 
 
 def predict_largest(form: Form, runs: Sequence[Run], seed: int = 0) -> dict[str, Any] | None:

@@ -116,12 +116,12 @@ def pretrain_small_model(
                 "default", (data,), run, depth=depth, model=recipe.model, training=training, seed=seed, dtype=dtype,
                 device="cpu", threads=steps.threads, force=True,
             )  # fmt: skip
-        found = pretrain(config)
-        return {**found.as_dict(), "out": Path(found.out).name}
+        result = pretrain(config)
+        return {**result.as_dict(), "out": Path(result.out).name}
 
-    found = steps.once(name, train)
+    trained = steps.once(name, train)
     shape = replace(recipe.model, vocabulary_size=load_tokenizer(data).vocabulary_size)
-    return SmallModel(data, run, shape, seed, found["seconds"])
+    return SmallModel(data, run, shape, seed, trained["seconds"])
 
 
 def pieces_of_books(path: Path, size: int) -> list[str]:

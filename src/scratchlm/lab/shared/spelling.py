@@ -58,7 +58,7 @@ class Span:
 
 def unknown_spans(tokenizer: SymbolTokenizer, text: str) -> list[Span]:
     """Return the spans of bytes of `text` that the tokenizer gives its unknown token."""
-    found, start = [], 0
+    spans, start = [], 0
     of_words = isinstance(tokenizer, WordTokenizer)
     symbols = [match.group() for match in regex.finditer(tokenizer.vocabulary.pattern, text)]
     for number, (symbol, id) in enumerate(zip(symbols, tokenizer.encode(text), strict=True)):
@@ -68,9 +68,9 @@ def unknown_spans(tokenizer: SymbolTokenizer, text: str) -> list[Span]:
             needs_end = of_words and bool(more) and (symbol == " " or is_word(symbol))
             by_ascii = needs_end and more.isascii() and symbol != " "
             end_stop = stop + len(more.encode("utf-8")) if needs_end and not by_ascii else stop
-            found.append(Span(start, stop, end_stop, by_ascii))
+            spans.append(Span(start, stop, end_stop, by_ascii))
         start = stop
-    return found
+    return spans
 
 
 def is_word(symbol: str) -> bool:

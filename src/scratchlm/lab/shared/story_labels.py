@@ -111,7 +111,7 @@ def labelled(text: str, words: Sequence[Word], slots: Mapping[str, str]) -> Labe
 
 def word_ends(text: str, words: Sequence[str]) -> list[int]:
     """Return where each word of the grammar ends in a finished text, which joins marks and writes a as an."""
-    found, at = [], 0
+    ends, at = [], 0
     for word in words:
         for sign in {"<<": '"', "''": '"'}.get(word, word):
             if not sign.isspace():
@@ -124,8 +124,8 @@ def word_ends(text: str, words: Sequence[str]) -> list[int]:
                 at += 1
         if word in ("a", "A") and text[at] == "n":
             at += 1
-        found.append(at)
-    return found
+        ends.append(at)
+    return ends
 
 
 def noun_label(word: Word) -> int:
@@ -206,14 +206,14 @@ def _named(before: str) -> list[tuple[str, int, int]]:
 
     A place follows in, to, from, of or the. A capitalised word that follows another belongs to the name of a thing.
     """
-    found = []
+    names = []
     for match in _NAME.finditer(before):
         earlier, name = match.groups()
         opened = earlier is None or earlier.lower() in _OPENERS
         thing = earlier is not None and ((not opened and earlier[0].isupper()) or earlier.lower() in _PLACED)
         if name.lower() not in _OPENERS and not thing:
-            found.append((name, match.start(2), match.end()))
-    return found
+            names.append((name, match.start(2), match.end()))
+    return names
 
 
 def _gender(name: str, names: Sequence[tuple[str, int, int]], before: str) -> int:
@@ -222,7 +222,7 @@ def _gender(name: str, names: Sequence[tuple[str, int, int]], before: str) -> in
     for at, (other, _, end) in enumerate(names):
         if other == name:
             stop = names[at + 1][1] if at + 1 < len(names) else len(before)
-            votes += sum(1 if found[1] else -1 for found in _PRONOUN.finditer(before, end, stop))
+            votes += sum(1 if match[1] else -1 for match in _PRONOUN.finditer(before, end, stop))
     return int(votes > 0) if votes else int(name[-1] in "aeiy")
 
 

@@ -75,9 +75,9 @@ def answering(texts: Sequence[str], tested: int, seed: int) -> Task:
     right = {each.expected: each.value for each in chosen}
 
     def narrow() -> list[str]:
-        found = sorted({sentence for text in texts for sentence in sentences(text)})
-        places = Retrieval(found).nearest(found, [each.question for each in chosen])
-        return [found[at] if at >= 0 else "" for at in places]
+        known = sorted({sentence for text in texts for sentence in sentences(text)})
+        places = Retrieval(known).nearest(known, [each.question for each in chosen])
+        return [known[at] if at >= 0 else "" for at in places]
 
     kinds: dict[str, list[str]] = {}
     for each in chosen:
@@ -136,12 +136,12 @@ def past_tense(most: int, seed: int) -> Task:
     adverbs = sorted(word for key, words in lexicon().items() if key == "Adv/manner" for word in words)
 
     def made(count: int, among: Sequence[str]) -> dict[str, tuple[str, str]]:
-        found = {}
+        examples = {}
         for _ in range(count):
             entry, name, how = draw.choice(among), draw.choice(names_), draw.choice(adverbs)
             verb = verb_forms(entry)
-            found[f"{BEFORE_PAST}{name} {verb['s']} {how}."] = (f"{name} {verb['past']} {how}.", _head(entry))
-        return found
+            examples[f"{BEFORE_PAST}{name} {verb['s']} {how}."] = (f"{name} {verb['past']} {how}.", _head(entry))
+        return examples
 
     trained = [entry for entry in entries if _head(entry) not in new]
     learned = made(1500, trained)

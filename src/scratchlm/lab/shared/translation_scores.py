@@ -28,8 +28,8 @@ def scored(written: Sequence[str], references: Sequence[Sequence[str]]) -> dict[
     each = [chrf.sentence_score(text, refs).score for text, refs in zip(written, references, strict=True)]
     counts = []
     for text, refs in zip(written, references, strict=True):
-        found = counter.sentence_score(text, refs)
-        counts.append([*found.counts, *found.totals, found.sys_len, found.ref_len])
+        result = counter.sentence_score(text, refs)
+        counts.append([*result.counts, *result.totals, result.sys_len, result.ref_len])
     return {
         "chrf": float(np.mean(each)),
         "bleu": _score(np.array(counts).sum(0)),

@@ -111,13 +111,13 @@ def tune(pairs: Sequence[Pair], vocabulary_size: int, width: int, most: int, see
     known = ids_of(pairs, vocabulary_size)
     held = min(HELD_OUT, max(1, len(known.rows) // 5))
     learned, tested = replace(known, rows=known.rows[:-held][:most]), known.rows[-held:]
-    found: dict[str, dict[str, float]] = {}
+    scores: dict[str, dict[str, float]] = {}
     for kind in dict.fromkeys(TUNED_KINDS.values()):
-        found[kind] = {}
+        scores[kind] = {}
         for name, optimizer in optimizers().items():
             model = train(kind, learned, width, optimizer, 1.0, seed)
-            found[kind][name] = held_out_loss(model, tested, learned)
-    return found
+            scores[kind][name] = held_out_loss(model, tested, learned)
+    return scores
 
 
 def best_of(losses: Mapping[str, Mapping[str, float]], kind: str) -> str:

@@ -136,22 +136,22 @@ def reader_nats(reader: ContextReader, windows: Int[Tensor, "N T"]) -> dict[str,
     """Return the loss in nats of each window's last token, by the width of windows of unknown order."""
     reader.eval()
     rows = windows[:, -CONTEXT - 1 :]
-    found = {}
+    nats = {}
     for kind, width in enumerate(WIDTHS):
         hidden = reader.hidden(rows[:, :-1], documents=torch.full_like(rows[:, :-1], kind))[:, -1]
-        found[str(width)] = _nats(reader.logits(hidden), rows[:, -1])
-    return found
+        nats[str(width)] = _nats(reader.logits(hidden), rows[:, -1])
+    return nats
 
 
 @torch.no_grad()
 def last_nats(decoder: Decoder, windows: Int[Tensor, "N T"]) -> Float[ndarray, " N"]:
     """Return the loss in nats of each window's last token given the others."""
     decoder.eval()
-    found = []
+    nats = []
     for start in range(0, len(windows), EVALUATED):
         rows = windows[start : start + EVALUATED]
-        found.append(_nats(decoder.logits(decoder.hidden(rows[:, :-1])[:, -1]), rows[:, -1]))
-    return np.concatenate(found)
+        nats.append(_nats(decoder.logits(decoder.hidden(rows[:, :-1])[:, -1]), rows[:, -1]))
+    return np.concatenate(nats)
 
 
 def _nats(logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"]) -> Float[ndarray, " N"]:
@@ -168,11 +168,11 @@ def shuffled(contexts: Int[Tensor, "N K"], width: int, draw: np.random.Generator
 
 def shuffled_nats(decoder: Decoder, windows: Int[Tensor, "N T"]) -> dict[str, Float[ndarray, " N"]]:
     """Return a decoder's loss of each window's last token, by the width of windows within which tokens are shuffled."""
-    found = {}
+    nats = {}
     for width in WIDTHS:
         context = shuffled(windows[:, -CONTEXT - 1 : -1], width, np.random.default_rng(width))
-        found[str(width)] = last_nats(decoder, torch.cat([context, windows[:, -1:]], 1))
-    return found
+        nats[str(width)] = last_nats(decoder, torch.cat([context, windows[:, -1:]], 1))
+    return nats
 
 
 def bag_nats(tokens: ndarray, windows: Int[Tensor, "N T"], size: int) -> Float[ndarray, " N"]:
@@ -202,5 +202,5 @@ def _mixed(
     rows: Int[ndarray, "N T"], single: Float[ndarray, " V"], table: Float[ndarray, "V V"], weight: float
 ) -> Float[ndarray, " N"]:
     bag = table[rows[:, :-1], rows[:, -1:]].mean(1)
-    found: Float[ndarray, " N"] = -np.log(weight * single[rows[:, -1]] + (1 - weight) * bag)
-    return found
+    nats: Float[ndarray, " N"] = -np.log(weight * single[rows[:, -1]] + (1 - weight) * bag)
+    return nats

@@ -100,7 +100,7 @@ class SweepResult:
     def curves(self, setting: str) -> dict[str, tuple[list[float], list[float]]]:
         """Return the lowest bits per byte at each value of a setting, by round; none where it has no two numbers."""
         values = sorted({each.values[setting] for each in self.trials if type(each.values[setting]) in (int, float)})
-        found = {}
+        lines = {}
         for round_number, steps in enumerate(self.steps):
             reached = [each for each in self.trials if len(each.bits_per_byte) > round_number]
             at = {
@@ -109,8 +109,8 @@ class SweepResult:
             }
             best = {value: min(bits) for value, bits in at.items() if bits}
             if len(best) > 1:
-                found[f"{steps:,} steps"] = (list(best), list(best.values()))
-        return found
+                lines[f"{steps:,} steps"] = (list(best), list(best.values()))
+        return lines
 
     def is_wide(self, setting: str) -> bool:
         """Return whether the values of a setting are more than tenfold apart, so that a logarithm shows them better."""
@@ -173,11 +173,11 @@ class Sweep:
                     self._end(future)
                 if stop.requested and not self.running:
                     raise Interrupted(f"stopped; continue with: scratchlm pretrain --resume {self.out}")
-        found = self.result()
-        if not found.trials[0].bits_per_byte:
-            raise UserError(f"--sweep: no trial came to its end; the first: {found.trials[0].problem}")
-        self._write(found)
-        return found
+        result = self.result()
+        if not result.trials[0].bits_per_byte:
+            raise UserError(f"--sweep: no trial came to its end; the first: {result.trials[0].problem}")
+        self._write(result)
+        return result
 
     def result(self) -> SweepResult:
         """Return what is known, trials best first."""
@@ -262,35 +262,35 @@ class Sweep:
 
     def _note(self, trial: int, round_number: int) -> None:
         """Take note of a trial that has ended, and report it."""
-        found = score(self.folder(trial, round_number))
-        if found is not None:
+        bits = score(self.folder(trial, round_number))
+        if bits is not None:
             self.problems.pop(trial, None)
-        self.halving.add(trial, round_number, math.inf if found is None else found)
+        self.halving.add(trial, round_number, math.inf if bits is None else bits)
         values = ", ".join(f"{name.split('.')[-1]} {value}" for name, value in self.trials[trial].values.items())
-        outcome = f"failed: {self.problems.get(trial)}" if found is None else f"{found:.4f} bits per byte"
+        outcome = f"failed: {self.problems.get(trial)}" if bits is None else f"{bits:.4f} bits per byte"
         say(f"trial {trial} ({values}), {self.rounds[round_number].steps:,} steps: {outcome}")
 
-    def _write(self, found: SweepResult) -> None:
-        config = self.trials[found.trials[0].number].config
+    def _write(self, result: SweepResult) -> None:
+        config = self.trials[result.trials[0].number].config
         recipe = {"preset": "default", "model": to_dict(config.model), "training": to_dict(config.training)}
         write_text(self.out / BEST_FILE, to_toml(recipe))
-        write_run_result(self.out, dataclasses.asdict(found))
-        write_sweep_report(self.out, found, self.best())
+        write_run_result(self.out, dataclasses.asdict(result))
+        write_sweep_report(self.out, result, self.best())
 
 
-def write_sweep_report(out: Path, found: SweepResult, best: Path) -> None:
+def write_sweep_report(out: Path, result: SweepResult, best: Path) -> None:
     """Write what a sweep found as a page; `best` is the run folder of the best trial."""
     name = out.absolute().name
     run, recipe = (shlex.quote(f"{name}/{place}") for place in (f"{TRIALS}/{best.name}", BEST_FILE))
-    write_text(out / REPORT_FILE, render("sweep.jinja", name=name, found=found, run=run, recipe=recipe))
+    write_text(out / REPORT_FILE, render("sweep.jinja", name=name, found=result, run=run, recipe=recipe))
 
 
 def score(run: Path) -> float | None:
     """Return a run's bits per byte on held-out text at its end, or None where it has not ended."""
     if not (run / MANIFEST_FILE).exists() or "ended" not in read_json(run / MANIFEST_FILE):
         return None
-    found = [record for record in read_log(run / LOG_FILE) if isinstance(record, Evaluation)]
-    return found[-1].bits_per_byte if found else None
+    evaluations = [record for record in read_log(run / LOG_FILE) if isinstance(record, Evaluation)]
+    return evaluations[-1].bits_per_byte if evaluations else None
 
 
 def sweep(config: PretrainConfig, ranks: Ranks, pretrain: Train) -> BestOfSweep:

@@ -34,15 +34,15 @@ def trials_of(config: PretrainConfig) -> list[Trial]:
     if count > MOST:
         problems.append(f"--sweep: {count:,} combinations, more than {MOST:,}; name fewer values")
     raise_all(problems)
-    found = []
+    trials = []
     for number, values in enumerate(itertools.product(*choices.values())):
         named = dict(zip(choices, values, strict=True))
         try:
-            found.append(Trial(number, named, changed(config, named)))
+            trials.append(Trial(number, named, changed(config, named)))
         except UserError as error:
             problems.append(f"--sweep: {error}")
     raise_all(list(dict.fromkeys(problems)))
-    return found
+    return trials
 
 
 def _choices(sweep: tuple[str, ...]) -> tuple[dict[str, list[Any]], list[str]]:

@@ -55,11 +55,11 @@ def answer_attention(model: LanguageModel, answers: Sequence[Answer]) -> AnswerA
     weights = torch.stack([layer[0, :, writing - 1].mean(0) for layer in maps]).mean(0).tolist()
 
     def words(shown: str, begin: int) -> list[tuple[str, float]]:
-        found = []
+        words_of = []
         for word in re.finditer(r"\S+", shown):
             first, last = (begin + len(shown[:at].encode()) for at in word.span())
-            found.append((word[0], sum(w for w, end in zip(weights, ends, strict=True) if first < end <= last)))
-        return found
+            words_of.append((word[0], sum(w for w, end in zip(weights, ends, strict=True) if first < end <= last)))
+        return words_of
 
     shape = model.decoder.config
     return AnswerAttention(

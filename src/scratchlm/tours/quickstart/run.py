@@ -209,16 +209,16 @@ def _some(questions: Sequence[Question], wanted: int) -> Sequence[Question]:
 
 def _for_lack_of_time(result: QuickstartResult, corpus: Corpus, shortened: bool) -> list[str]:
     """Report what was done less of."""
-    found = []
+    omitted = []
     if corpus.questions and len(result.questions) < len(corpus.questions):
-        found.append(
+        omitted.append(
             f"{len(corpus.questions) - len(result.questions)} of {len(corpus.questions)} questions, for lack of time"
         )
     if result.reading is not None and result.reading.sentences < SENTENCES:
-        found.append(f"{SENTENCES - result.reading.sentences} of {SENTENCES} sentences, for lack of time")
+        omitted.append(f"{SENTENCES - result.reading.sentences} of {SENTENCES} sentences, for lack of time")
     if shortened:
-        found.append(f"held-out text beyond its first {result.held_out.text_bytes:,} bytes, for lack of time")
-    return found
+        omitted.append(f"held-out text beyond its first {result.held_out.text_bytes:,} bytes, for lack of time")
+    return omitted
 
 
 def minutes_to_ngram(result: QuickstartResult, tokens: int) -> int | None:

@@ -111,8 +111,8 @@ def measure_speeds(dtype: DtypeName, seed: int, budget: float) -> tuple[DtypeNam
     timed: dict[tuple[int, int], float] = {}
     for layers, width in TIMED:
         decoder = build_decoder(shape_of(layers, width, VOCABULARY))
-        found = step_time(decoder, batches, training_of(width), runtime, budget=budget / len(TIMED))
-        timed[layers, width] = found / (ROWS * LENGTH)
+        seconds = step_time(decoder, batches, training_of(width), runtime, budget=budget / len(TIMED))
+        timed[layers, width] = seconds / (ROWS * LENGTH)
     return dtype, speeds_of(timed)
 
 
@@ -122,11 +122,11 @@ def speeds_of(timed: Mapping[tuple[int, int], float]) -> list[Speed]:
     What else the machine does only ever adds to a time, so the one that is shortest for its shape counts.
     """
     unit = min(seconds / relative_time(*shape) for shape, seconds in timed.items())
-    found = []
+    speeds = []
     for layers, width in SHAPES:
         weights = matrix_weights(outline(shape_of(layers, width, VOCABULARY)))
-        found.append(Speed(layers, width, weights, 1.0 / (unit * relative_time(layers, width))))
-    return found
+        speeds.append(Speed(layers, width, weights, 1.0 / (unit * relative_time(layers, width))))
+    return speeds
 
 
 def relative_time(layers: int, width: int) -> float:

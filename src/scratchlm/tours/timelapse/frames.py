@@ -71,9 +71,9 @@ def moments(steps: int, wanted: int) -> list[int]:
         return sorted({0, steps})
     count = wanted
     while True:  # the first ones fall on the same whole step, so more are asked for until enough are left
-        found = {0, *(round(float(each)) for each in np.geomspace(1, steps, count))}
-        if len(found) >= min(wanted, steps + 1) or count > 50 * wanted:
-            return sorted(found)
+        steps_of = {0, *(round(float(each)) for each in np.geomspace(1, steps, count))}
+        if len(steps_of) >= min(wanted, steps + 1) or count > 50 * wanted:
+            return sorted(steps_of)
         count += 1
 
 
@@ -135,14 +135,14 @@ def written(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
 def symbols(tokenizer: Tokenizer) -> list[str]:
     """Return how each id is shown by itself: a space as an open box, bytes that are no letter as hexadecimal."""
     names = {id: "end" if id == tokenizer.end_of_text else "special" for id in tokenizer.specials.values()}
-    found = []
+    texts = []
     for id in range(tokenizer.vocabulary_size):
         raw = tokenizer.token_bytes(id)
         text = raw.decode("utf-8", "replace")
         hidden = "\ufffd" in text or not text.strip() or not text.isprintable()
         code = {b" ": "\N{OPEN BOX}", b"\n": "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"}.get(raw, raw.hex().upper())
-        found.append(names.get(id) or (code if hidden else text))
-    return found
+        texts.append(names.get(id) or (code if hidden else text))
+    return texts
 
 
 def _shown(letter: str) -> str:

@@ -47,12 +47,12 @@ def ranks_found(device: torch.device) -> RanksFound:
         reports = ranks.from_all({**own, "products": _digest(device)})
         sums = {name: 1e3 * ranks.seconds_of_sum(numbers, device) for name, numbers in SUMS.items()}
     values = {name: list(dict.fromkeys(str(each.get(name)) for each in reports)) for name in ALIKE}
-    differing = {name: found for name, found in values.items() if len(found) > 1}
+    differing = {name: group for name, group in values.items() if len(group) > 1}
     return RanksFound(reports, sums, differing, len({each["products"] for each in reports}) == 1)
 
 
 def _digest(device: torch.device) -> str:
     """Return a hash of what products and a softmax come to on this rank."""
     drawn = torch.randn(256, 256, generator=torch.Generator().manual_seed(0)).to(device)
-    found = torch.softmax(drawn @ drawn.T, -1) @ drawn
-    return hashlib.sha256(found.cpu().numpy().tobytes()).hexdigest()[:12]
+    product = torch.softmax(drawn @ drawn.T, -1) @ drawn
+    return hashlib.sha256(product.cpu().numpy().tobytes()).hexdigest()[:12]

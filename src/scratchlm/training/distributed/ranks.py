@@ -93,11 +93,11 @@ class JoinedRanks(Ranks):
         """
         each = -(-len(items) // self.size)
         mine = items[self.rank * each : (self.rank + 1) * each]
-        found = items.new_empty(self.size, each, *items.shape[1:])
+        results = items.new_empty(self.size, each, *items.shape[1:])
         own = items.new_zeros(each, *items.shape[1:])
         own[: len(mine)] = function(mine) if len(mine) else mine
-        dist.all_gather(list(found.unbind()), own)
-        return found.flatten(0, 1)[: len(items)]
+        dist.all_gather(list(results.unbind()), own)
+        return results.flatten(0, 1)[: len(items)]
 
     def seconds_of_sum(self, numbers: int, device: torch.device) -> float:
         """Return the time of a sum of some numbers over all ranks: the median of three after one."""
@@ -121,9 +121,9 @@ class JoinedRanks(Ranks):
 
     def from_all(self, value: T) -> list[T]:
         """Return the values of all ranks in their order; plain values, which are sent as bytes."""
-        found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, value)
-        return found
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
 
     def from_first(self, function: Callable[[], T]) -> T:
         """Call a function on the first rank alone; return there and elsewhere what it returns.

@@ -102,7 +102,7 @@ def watched(store: Store, rank: int, size: int, heartbeat: Heartbeat, silence: f
 def _watch(
     store: Store, rank: int, size: int, heartbeat: Heartbeat, kind: int, silence: float, ended: threading.Event
 ) -> None:
-    heard: dict[int, tuple[int, float]] = {}
+    received: dict[int, tuple[int, float]] = {}
     hanging, longest = Hanging(), 0
     while not ended.wait(BEAT):
         now, state = time.monotonic(), heartbeat.state()
@@ -120,9 +120,9 @@ def _watch(
             return
         lost = []
         for other, beat in beats.items():
-            last, since = heard.get(other, (-1, now))
-            heard[other] = (beat, now) if beat != last else (last, since)
-            if now - heard[other][1] > silence:
+            last, since = received.get(other, (-1, now))
+            received[other] = (beat, now) if beat != last else (last, since)
+            if now - received[other][1] > silence:
                 lost.append(other)
         if lost:
             names = ", ".join(map(str, lost))

@@ -82,8 +82,8 @@ class Fields:
         """Return the RoPE settings, from `rope_parameters` (of the layers of a `kind`) or older fields."""
         stored, scaled = self._table("rope_parameters"), self._table("rope_scaling")
         stored = stored[kind] if isinstance(stored.get(kind), dict) else stored
-        found = {"rope_theta": self.data.get("rope_theta"), **scaled, **stored}
-        read = Fields(found, self.where)
+        values = {"rope_theta": self.data.get("rope_theta"), **scaled, **stored}
+        read = Fields(values, self.where)
         base, share = read.number("rope_theta", theta), read.number("partial_rotary_factor", 1.0)
         share = self.number("partial_rotary_factor", share)
         scaling = read._scaling(context)

@@ -35,9 +35,9 @@ def read_shape(data: Mapping[str, Any], where: str = "config.json") -> tuple[Fam
 
 def family_of(config: DecoderConfig) -> Family:
     """Return the first family that can represent a config. Raises `UserError` with what the nearest one cannot."""
-    found = {family.model_type: family.differences(config) for family in FAMILIES}
-    family = min(FAMILIES, key=lambda family: len(found[family.model_type]))
-    lacking = found[family.model_type]
+    differences = {family.model_type: family.differences(config) for family in FAMILIES}
+    family = min(FAMILIES, key=lambda family: len(differences[family.model_type]))
+    lacking = differences[family.model_type]
     if lacking:
         raise UserError(
             f"no known family can represent this model; nearest is {family.architecture}: {'; '.join(lacking)}; train "

@@ -84,7 +84,7 @@ class Layout:
     def names(self, theirs: list[str]) -> dict[str, tuple[str, int | None]]:
         """Return for each of Hugging Face's names the GGUF tensor, and the expert's index where it stacks experts."""
         kind = next(kind for kind, name in gguf.MODEL_ARCH_NAMES.items() if name == self.architecture)
-        known, found = gguf.get_tensor_name_map(kind, self.layers), {}
+        known, mapping = gguf.get_tensor_name_map(kind, self.layers), {}
         for name in theirs:
             before, at, rest = name.partition(".experts.")
             number, _, part = rest.partition(".")
@@ -92,8 +92,8 @@ class Layout:
             stored = known.get_name(whole, try_suffixes=(".weight", ".bias"))
             if stored is None:
                 raise UserError(f"{name}: llama.cpp's {self.architecture} has no name for it")
-            found[name] = (stored, int(number) if at else None)
-        return found
+            mapping[name] = (stored, int(number) if at else None)
+        return mapping
 
     def converted(self, name: str, tensor: Tensor, back: bool = False) -> Tensor:
         """Convert a tensor from Hugging Face's layout to GGUF's, or `back`."""

@@ -79,7 +79,7 @@ def write_page(model: SavedModel) -> str:
     script = "\n".join(_file(name) for name in SCRIPTS)
     style = STYLE.read_text(encoding="utf-8") + _file("page.css")
     parts = {"@TITLE@": html.escape(title), "@STYLE@": style, "@SCRIPT@": script, "@MODEL@": data}
-    return re.sub("|".join(parts), lambda found: parts[found[0]], _file("page.html"))  # one pass: no nested replacing
+    return re.sub("|".join(parts), lambda match: parts[match[0]], _file("page.html"))  # one pass: no nested replacing
 
 
 def _file(name: str) -> str:

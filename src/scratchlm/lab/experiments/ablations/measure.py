@@ -89,9 +89,9 @@ def turn(small: SmallModel) -> dict[str, Any]:
     @torch.no_grad()
     def at(turn: float) -> float:
         parameter.view(-1)[place] = value + turn
-        found = float(probability().detach())
+        slope_at = float(probability().detach())
         parameter.view(-1)[place] = value
-        return found
+        return slope_at
 
     measured = (at(1e-2) - at(-1e-2)) / 2e-2
     return {"name": name, "place": place, "value": value, "slope": slope, "measured": measured,
@@ -123,24 +123,24 @@ def cut_random(weight: Tensor, fraction: float, draw: torch.Generator) -> Tensor
 
 def _without(weight: Tensor, ranks: Tensor, fraction: float) -> Tensor:
     """Return a copy in which the weights with the lowest ranks are zero."""
-    found = weight.clone()
-    found.view(-1)[ranks.argsort()[: int(fraction * weight.numel())]] = 0.0
-    return found
+    pruned = weight.clone()
+    pruned.view(-1)[ranks.argsort()[: int(fraction * weight.numel())]] = 0.0
+    return pruned
 
 
 def perturbed(
     small: SmallModel, config: AblationsConfig, change: Change, sizes: tuple[float, ...]
 ) -> dict[str, list[float]]:
     """Change every matrix by increasing amounts; return the held-out loss by block for each."""
-    found = {}
+    losses = {}
     for size in sizes:
         decoder, draw = small.pretrained().decoder, torch.Generator().manual_seed(config.seed)
         with torch.no_grad():
             for parameter in decoder.parameters():
                 if parameter.dim() == 2:
                     parameter.copy_(change(parameter, size, draw))
-        found[str(size)] = _blocks(decoder, small, config)
-    return found
+        losses[str(size)] = _blocks(decoder, small, config)
+    return losses
 
 
 class _Opened:
@@ -158,7 +158,7 @@ def train_parts(config: AblationsConfig, steps: Steps) -> dict[str, dict[str, An
     """Train each part alone with its best optimizer, for several numbers of steps; return losses by block."""
     data = prepare_text(config.books, FROZEN_BYTES, VOCABULARY, steps.shared, "text-of-parts")
     opened = _Opened(data, config.targets)
-    found: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     for name, part in PARTS.items():
         search = lambda name=name: opened.frozen.search(name, config.search_steps, config.seed)  # noqa: E731
         best = steps.shared.once(f"search {name}", search)
@@ -169,11 +169,11 @@ def train_parts(config: AblationsConfig, steps: Steps) -> dict[str, dict[str, An
             weights = sum(p.numel() for p in frozen.build(part, config.seed).parameters() if p.requires_grad)
             return {"trained": weights, "blocks": {at: frozen.blocks(each) for at, each in trained.items()}}
 
-        found[name] = {**best, **steps.once(f"part {name}", work)}
+        results[name] = {**best, **steps.once(f"part {name}", work)}
     for name, part in UNTRAINED.items():
         blocks = lambda part=part: opened.frozen.blocks(opened.frozen.build(part, config.seed))  # noqa: E731
-        found[name] = {"trained": 0, "blocks": {"0": steps.once(f"part {name}", blocks)}}
-    return found
+        results[name] = {"trained": 0, "blocks": {"0": steps.once(f"part {name}", blocks)}}
+    return results
 
 
 def counts_of(config: AblationsConfig) -> list[int]:
@@ -211,9 +211,9 @@ def report_turn(out: Findings, first: Mapping[str, Any], own: Mapping[str, Any])
     out.claim("gradient-foretells")
 
 
-def report_perturbed(out: Findings, found: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+def report_perturbed(out: Findings, measured: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
     """Report the loss for each size of a change to the weights, and how much it differs from no change."""
-    for key, losses in found.items():
+    for key, losses in measured.items():
         for size, blocks in losses.items():
             out.values[f"{key}.{size}"] = mean_of(blocks)
             out.gain(f"{key}.{size}.rise", paired(np.subtract(blocks, losses["0.0"])))
@@ -221,7 +221,7 @@ def report_perturbed(out: Findings, found: Mapping[str, Mapping[str, Sequence[fl
         ("Noise on every matrix", "noise, as a fraction of the standard deviation of the weights", {"noise": "noise"}),
         ("Weights of every matrix set to zero", "fraction set to zero", {"cut": "smallest", "random": "random"}),
     ):
-        sizes = list(found[next(iter(kinds))])
+        sizes = list(measured[next(iter(kinds))])
         rows: list[Row] = [
             [size, *(Cell(f"{key}.{size}{of}", form) for key in kinds for of, form in (("", ".3f"), (".rise", "+.3f")))]
             for size in sizes
@@ -251,11 +251,11 @@ def claim_perturbed(out: Findings) -> None:
     out.claim("small-weights-matter-little", every(little("cut.0.1"), harmful))
 
 
-def report_frozen(out: Findings, found: Mapping[str, Mapping[str, Any]]) -> None:
+def report_frozen(out: Findings, results: Mapping[str, Mapping[str, Any]]) -> None:
     """Report the loss that training each part alone reaches, and add the claims."""
-    trained = {name: each for name, each in found.items() if name not in UNTRAINED}
-    counts = list(found["everything"]["blocks"])
-    for name, each in found.items():
+    trained = {name: each for name, each in results.items() if name not in UNTRAINED}
+    counts = list(results["everything"]["blocks"])
+    for name, each in results.items():
         for count, blocks in each["blocks"].items():
             out.values[f"free.{named(name)}.{count}"] = mean_of(blocks)
         out.values[f"free.{named(name)}"] = mean_of(last(each))
@@ -265,7 +265,7 @@ def report_frozen(out: Findings, found: Mapping[str, Mapping[str, Any]]) -> None
     rows: list[Row] = [
         [name, f"{each['trained']:,}", f"{each['kind']}, {each['rate']:g}" if name in trained else "",
          Cell(f"free.{named(name)}"), Cell(f"free.{named(name)}.doubling", ".2%")]
-        for name, each in found.items()
+        for name, each in results.items()
     ]  # fmt: skip
     header = ["trained parts", "parameters", "optimizer, rate", "nats per token", "gain of the last doubling of steps"]
     out.table(f"Parts trained for {counts[-1]} steps from random weights, the rest frozen", header, rows)
@@ -273,7 +273,7 @@ def report_frozen(out: Findings, found: Mapping[str, Mapping[str, Any]]) -> None
     title = "Parts trained alone; each point is a training run of its own"
     levels: dict[str, float | str] = {"nothing trained": "free.nothing"}
     out.curves(title, "training steps", "nats per token", lines, logarithmic=True, levels=levels)
-    _claim_frozen(out, found, counts)
+    _claim_frozen(out, results, counts)
 
 
 def named(name: str) -> str:
@@ -287,11 +287,11 @@ def last(each: Mapping[str, Any]) -> Sequence[float]:
     return blocks
 
 
-def _claim_frozen(out: Findings, found: Mapping[str, Mapping[str, Any]], counts: Sequence[str]) -> None:
+def _claim_frozen(out: Findings, trained: Mapping[str, Mapping[str, Any]], counts: Sequence[str]) -> None:
     def lower(one: str, other: str) -> Test:
         """Add the difference of two losses, and what is left of it after further doublings for the worse one."""
-        key, worse = f"{named(one)}.under.{named(other)}", found[other]["blocks"]
-        gaps = np.subtract(last(found[other]), last(found[one]))
+        key, worse = f"{named(one)}.under.{named(other)}", trained[other]["blocks"]
+        gaps = np.subtract(last(trained[other]), last(trained[one]))
         tests = [out.gain(key, paired(gaps))]
         if len(worse) > 1:
             still = gaps - DOUBLINGS * np.subtract(worse[counts[-2]], worse[counts[-1]])
@@ -306,5 +306,5 @@ def _claim_frozen(out: Findings, found: Mapping[str, Mapping[str, Any]], counts:
     larger = [lower("feed-forward", "feed-forward, small embedding"), lower("nothing", "nothing, large embedding")]
     out.claim("logits-are-limited", every(*larger))
     out.claim("parts-converge", every(*(below(f"free.{named(name)}.doubling", 0.02) for name in alone)))
-    inside = all(found[name]["inside"] for name in PARTS)
+    inside = all(trained[name]["inside"] for name in PARTS)
     out.claim("rates-are-inside", inside)

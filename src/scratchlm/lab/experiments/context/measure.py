@@ -73,7 +73,7 @@ def run(config: ContextConfig, steps: Steps, out: Findings) -> None:
     bag = steps.shared.once("bag", _bag, small, config)
     of = steps.shared.once("books of targets", _books, small, config)
     report_context(out, _arrays(visible), small.shape.context, of)
-    report_order(out, {name: _arrays(found) for name, found in orders.items()}, np.array(bag), _arrays(visible), of)
+    report_order(out, {name: _arrays(nats) for name, nats in orders.items()}, np.array(bag), _arrays(visible), of)
     report_heads(out, _arrays(heads), of)
     report_copies(out, copies, books)
     out.values["guessing"] = Value(math.log(small.shape.vocabulary_size))
@@ -112,21 +112,21 @@ def _books(small: SmallModel, config: ContextConfig) -> list[int]:
     tokenizer, _, held_out = open_data(small.data)
     length = small.shape.context + 1
     ends = np.flatnonzero(held_out.read(0, len(held_out)) == tokenizer.end_of_text)
-    found: list[int] = np.searchsorted(ends, _starts(held_out, length, config) + length - 1).tolist()
-    return found
+    numbers: list[int] = np.searchsorted(ends, _starts(held_out, length, config) + length - 1).tolist()
+    return numbers
 
 
 def _visible(small: SmallModel, config: ContextConfig) -> dict[str, list[float]]:
     """Predict with context of each length, with shuffled context, and without attention."""
     decoder, windows = small.pretrained().decoder, _windows(small, config)
-    found = {str(count): last_nats(decoder, windows[:, -count - 1 :]) for count in lengths(small.shape.context)}
+    nats = {str(count): last_nats(decoder, windows[:, -count - 1 :]) for count in lengths(small.shape.context)}
     context = windows.size(1) - 1
     for name, kept in (("shuffled", 0), ("far shuffled", NEAR)):
-        found[name] = last_nats(decoder, _mixed(windows, context - kept))
+        nats[name] = last_nats(decoder, _mixed(windows, context - kept))
     blind = without_heads(decoder, all_heads(decoder))
-    found["no attention"] = last_nats(blind, windows)
-    found["no attention, shuffled"] = last_nats(blind, _mixed(windows, context - 1))
-    return _rounded(found)
+    nats["no attention"] = last_nats(blind, windows)
+    nats["no attention, shuffled"] = last_nats(blind, _mixed(windows, context - 1))
+    return _rounded(nats)
 
 
 def _mixed(windows: Tensor, count: int) -> Tensor:
@@ -139,10 +139,10 @@ def _orders(small: SmallModel, config: ContextConfig) -> dict[str, dict[str, lis
     """Predict without the order within windows, by each of `ORDERS`."""
     decoder, windows = small.pretrained().decoder, _windows(small, config)
     _, train, _ = open_data(small.data)
-    found = {"decoder": _rounded(shuffled_nats(decoder, windows))}
+    nats = {"decoder": _rounded(shuffled_nats(decoder, windows))}
     for name, steps in (("half", config.order_steps // 2), ("reader", config.order_steps)):
-        found[name] = _rounded(reader_nats(train_reader(decoder, train, steps, config.seed), windows))
-    return found
+        nats[name] = _rounded(reader_nats(train_reader(decoder, train, steps, config.seed), windows))
+    return nats
 
 
 def _bag(small: SmallModel, config: ContextConfig) -> list[float]:
@@ -173,16 +173,16 @@ def _book_copies(small: SmallModel, config: ContextConfig) -> dict[str, Any]:
     """Predict repeated random tokens by the model that was pretrained on books."""
     decoder, period = small.pretrained().decoder, small.shape.context // 2
     scored, tested = (copying.repeated(config.copies, period, small.shape.vocabulary_size, draw) for draw in (1, 2))
-    found = dict(zip(("first", "second"), copying.losses(decoder, tested, period), strict=True))
-    return {**found, "score": round(max(induction_scores(decoder, scored, period).values()), 9)}
+    losses = dict(zip(("first", "second"), copying.losses(decoder, tested, period), strict=True))
+    return {**losses, "score": round(max(induction_scores(decoder, scored, period).values()), 9)}
 
 
-def _rounded(found: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
-    return {name: [round(float(each), 9) for each in nats] for name, nats in found.items()}
+def _rounded(arrays: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+    return {name: [round(float(each), 9) for each in nats] for name, nats in arrays.items()}
 
 
-def _arrays(found: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
-    return {name: np.array(nats) for name, nats in found.items()}
+def _arrays(lists: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
+    return {name: np.array(nats) for name, nats in lists.items()}
 
 
 def report_context(out: Findings, nats: Mapping[str, np.ndarray], context: int, books: Sequence[int]) -> None:
@@ -214,8 +214,8 @@ def report_order(
     books: Sequence[int],
 ) -> None:  # fmt: skip
     """Report what the order of the last tokens is worth, apart from confusion; `books` has that of each token."""
-    for name, found in orders.items():
-        out.values |= {f"order.{name}.{width}": mean_of(nats, books) for width, nats in found.items()}
+    for name, each in orders.items():
+        out.values |= {f"order.{name}.{width}": mean_of(nats, books) for width, nats in each.items()}
     out.values["order.bag"] = mean_of(bag, books)
     rows: list[Row] = [
         ["known" if width == 1 else f"unknown within blocks of {width}",
@@ -259,18 +259,18 @@ def _claim_order(
     out.claim("one-token-beats-a-bag", every(*tests, gain("one-token-beats-counts", bag - one)), context=CONTEXT)
 
 
-def report_heads(out: Findings, found: Mapping[str, np.ndarray], books: Sequence[int]) -> None:
+def report_heads(out: Findings, increases: Mapping[str, np.ndarray], books: Sequence[int]) -> None:
     """Report the increase in loss when each head is ablated; `books` has that of each token.
 
     The best and the median head are chosen on the first half of the tokens and compared on the second.
     """
-    count = len(next(iter(found.values())))
-    out.values |= {f"head.{name}": mean_of(gaps, books[:count]) for name, gaps in found.items()}
-    rows: list[Row] = [[name, Cell(f"head.{name}", "+.3f")] for name in found]
+    count = len(next(iter(increases.values())))
+    out.values |= {f"head.{name}": mean_of(gaps, books[:count]) for name, gaps in increases.items()}
+    rows: list[Row] = [[name, Cell(f"head.{name}", "+.3f")] for name in increases]
     out.table("Increase in loss without one head (layer.head)", ["head", "nats per token"], rows)
     half = count // 2
-    ranked = sorted(found, key=lambda name: float(np.mean(found[name][:half])))
-    most, median = (found[ranked[place]][half:] for place in (-1, len(ranked) // 2))
+    ranked = sorted(increases, key=lambda name: float(np.mean(increases[name][:half])))
+    most, median = (increases[ranked[place]][half:] for place in (-1, len(ranked) // 2))
     others = books[half:count]
     out.values |= {"head.most": mean_of(most, others), "head.median": mean_of(median, others)}
     unequal = every(out.gain("head.over-three-medians", paired(most - 3 * median, others)), above("head.most", 0.003))
@@ -280,8 +280,8 @@ def report_heads(out: Findings, found: Mapping[str, np.ndarray], books: Sequence
 def report_copies(out: Findings, copies: Sequence[Mapping[str, Mapping[str, Any]]], books: Mapping[str, Any]) -> None:
     """Report how repeated random tokens are predicted, with and without the heads of each role."""
     for model in COPIERS:
-        found = [_copy_values(each[model]) for each in copies]
-        out.values |= {f"copy.{model}.{key}": over_seeds([each[key] for each in found]) for key in found[0]}
+        values = [_copy_values(each[model]) for each in copies]
+        out.values |= {f"copy.{model}.{key}": over_seeds([each[key] for each in values]) for key in values[0]}
     out.values |= {f"copy.books.{way}": mean_of(books[way]) for way in ("first", "second")}
     out.values["copy.books.score"] = Value(books["score"])
     names = {
@@ -315,10 +315,10 @@ def report_copies(out: Findings, copies: Sequence[Mapping[str, Mapping[str, Any]
     claim_copies(out)
 
 
-def _copy_values(found: Mapping[str, Any]) -> dict[str, Value]:
+def _copy_values(measured: Mapping[str, Any]) -> dict[str, Value]:
     """Return the losses of a model, their differences, and its scores."""
     plain = ("by-place", "fed", "unfed")
-    rows = {way: np.array(found[way]) for way in found if way not in ("scores", "roles", *plain)}
+    rows = {way: np.array(measured[way]) for way in measured if way not in ("scores", "roles", *plain)}
     values = {way: mean_of(nats) for way, nats in rows.items()}
     for other in ("", "other."):
         first, second = rows[f"{other}first"], rows[f"{other}second"]
@@ -328,9 +328,9 @@ def _copy_values(found: Mapping[str, Any]) -> dict[str, Value]:
             values[f"{other}{way}.lost"] = _difference(0.5 * (first - second) - left)
     own = float((rows["first"] - rows["second"]).mean())
     values["moved.lost"] = _difference(0.5 * own - (rows["other.first"] - rows["other.second"]))
-    values |= {key: Value(found[key]) for key in plain}
-    values |= {f"heads.{role}": Value(len(heads)) for role, heads in found["roles"].items()}
-    here, there = (max(each[at] for each in found["scores"]) for at in (1, 2))
+    values |= {key: Value(measured[key]) for key in plain}
+    values |= {f"heads.{role}": Value(len(heads)) for role, heads in measured["roles"].items()}
+    here, there = (max(each[at] for each in measured["scores"]) for at in (1, 2))
     return {**values, "score": Value(here), "other.score": Value(there)}
 
 

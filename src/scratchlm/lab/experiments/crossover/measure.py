@@ -60,7 +60,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
     sets = {file.stem: read_pairs(file)[: config.pairs] for file in sorted(files["blimp"].glob("*.jsonl"))}
     books = pieces_of_books(config.books, STORY_BYTES * config.pretraining_steps // 2)
     more = [text for text, _ in messages[0]] + [f"{source} = {target}" for source, target in pairs.train] + books
-    found: dict[str, dict[str, Any]] = {}
+    scores: dict[str, dict[str, Any]] = {}
     sizes: dict[str, int] = {}
     questions: dict[str, Question] = {}
     first = steps is steps.shared
@@ -70,12 +70,12 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
         questions = questions or _questions(config, corpus, messages, pairs, items)
         sizes[str(depth)] = small.random().decoder.parameter_count()
         for key, question in questions.items():
-            found[f"{key}.{depth}"] = steps.once(f"{key}-{depth}", _ours, small, question, config)
-        found[f"grammar.{depth}"] = {"zero": steps.once(f"grammar-{depth}", _grammar, small.pretrained(), sets)}
+            scores[f"{key}.{depth}"] = steps.once(f"{key}-{depth}", _ours, small, question, config)
+        scores[f"grammar.{depth}"] = {"zero": steps.once(f"grammar-{depth}", _grammar, small.pretrained(), sets)}
         if depth == config.depths[0]:
-            found["grammar.earlier"] = steps.once("grammar-earlier", _counted, small, sets)
+            scores["grammar.earlier"] = steps.once("grammar-earlier", _counted, small, sets)
     for key, question in questions.items():
-        found[f"{key}.earlier"] = steps.once(f"{key}-earlier", _earlier, question.task)
+        scores[f"{key}.earlier"] = steps.once(f"{key}-earlier", _earlier, question.task)
     if config.init is not None and first:
         model = load_model(find_model(config.init))
         if model.template is None:
@@ -85,10 +85,10 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
             if key in UNREAD:
                 continue
             name = f"{key}-published-{out.init_hash}"
-            found[f"{key}.{PUBLISHED}"] = steps.once(name, _published, config.init, question, config)
+            scores[f"{key}.{PUBLISHED}"] = steps.once(name, _published, config.init, question, config)
         name = f"grammar-published-{out.init_hash}"
-        found[f"grammar.{PUBLISHED}"] = {"zero": steps.once(name, _grammar, model, sets)}
-    report(out, questions, found, sizes, config, [name for name, pairs in sets.items() for _ in pairs])
+        scores[f"grammar.{PUBLISHED}"] = {"zero": steps.once(name, _grammar, model, sets)}
+    report(out, questions, scores, sizes, config, [name for name, pairs in sets.items() for _ in pairs])
 
 
 def _questions(
@@ -136,11 +136,11 @@ def _scored(question: Question, ask: Callable[[list[str]], list[str]]) -> dict[s
 
 def _prompts(model: SavedModel, question: Question, config: CrossoverConfig) -> dict[str, Any]:
     """Ask a model zero-shot and after examples, the same for every question."""
-    shown, found = few_shot_examples(question, config.seed), {}
+    shown, answers = few_shot_examples(question, config.seed), {}
     for way, count in (("zero", 0), ("few", SHOTS)):
         ask = partial(prompted_answers, model, examples=shown[:count], most=LONGEST, choices=question.choices)
-        found[way] = _scored(question, ask)
-    return found
+        answers[way] = _scored(question, ask)
+    return answers
 
 
 def few_shot_examples(question: Question, seed: int) -> list[Conversation]:
@@ -155,17 +155,17 @@ def few_shot_examples(question: Question, seed: int) -> list[Conversation]:
 
 def _ours(small: SmallModel, question: Question, config: CrossoverConfig) -> dict[str, Any]:
     """Ask a model of ours zero-shot, after examples, and fine-tuned on the task."""
-    found = _prompts(small.pretrained(), question, config)
+    prompted = _prompts(small.pretrained(), question, config)
     model = fine_tune(
         small.pretrained(), question.task.train, epochs=config.epochs, seed=config.seed, rows=ROWS,
         fewest_steps=config.fewest_steps,
     )  # fmt: skip
-    return {**found, "tuned": _scored(question, lambda asked: answers(model, asked, LONGEST))}
+    return {**prompted, "tuned": _scored(question, lambda asked: answers(model, asked, LONGEST))}
 
 
 def _published(init: Path, question: Question, config: CrossoverConfig) -> dict[str, Any]:
     """Ask a published model zero-shot, after examples, and fine-tuned on the task with LoRA."""
-    found = _prompts(load_model(find_model(init)), question, config)
+    prompted = _prompts(load_model(find_model(init)), question, config)
     model = LanguageModel(load_model(find_model(init)))
     add_adapter(model.decoder, "task", LoRAConfig(rank=16, alpha=32.0), config.seed)
     freeze(model.decoder, "task")
@@ -179,7 +179,7 @@ def _published(init: Path, question: Question, config: CrossoverConfig) -> dict[
         steps, config.published_rows, config.published_length, optimizer=optimizer, schedule=schedule
     )
     instruct(model, question.task.train, training, runtime=RuntimeConfig(dtype=torch.bfloat16, seed=config.seed))
-    return {**found, "tuned": _scored(question, lambda asked: answers(model, asked, LONGEST))}
+    return {**prompted, "tuned": _scored(question, lambda asked: answers(model, asked, LONGEST))}
 
 
 def _earlier(task: Task) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Scored:
     measure: str
     sizes: Mapping[str, int]
     """Parameters of each model."""
-    found: Mapping[str, Mapping[str, Any]]
+    answers: Mapping[str, Mapping[str, Any]]
     """What each model gave, by way, and what the earlier method gave, by the name of the model or "earlier"."""
     clusters: Sequence[str] | None
     task: Task | None
@@ -58,7 +58,7 @@ class Scored:
     @property
     def ways(self) -> dict[str, str]:
         """The ways in which the models were asked."""
-        return {way: shown for way, shown in WAYS.items() if way in self.found[next(iter(self.sizes))]}
+        return {way: shown for way, shown in WAYS.items() if way in self.answers[next(iter(self.sizes))]}
 
     @property
     def best(self) -> str:
@@ -67,16 +67,16 @@ class Scored:
 
     def scores(self, model: str, way: str) -> np.ndarray:
         """Return the score of each test case."""
-        return np.array(self.found[model][way]["scores"])
+        return np.array(self.answers[model][way]["scores"])
 
     @property
     def earlier(self) -> np.ndarray:
         """The scores of the earlier method."""
-        return np.array(self.found["earlier"]["scores"])
+        return np.array(self.answers["earlier"]["scores"])
 
 
 def report(
-    out: Findings, questions: Mapping[str, Question], found: Mapping[str, Mapping[str, Any]], sizes: Mapping[str, int],
+    out: Findings, questions: Mapping[str, Question], scores: Mapping[str, Mapping[str, Any]], sizes: Mapping[str, int],
     config: CrossoverConfig, grammar: Sequence[str],
 ) -> None:  # fmt: skip
     """Report the score of each size on each task beside the earlier method, and add the claims.
@@ -86,8 +86,8 @@ def report(
     out.values |= {f"parameters.{size}": Value(count) for size, count in sizes.items()}
     for key in EARLIER:
         task = questions[key].task if key in questions else None
-        asked = {name: count for name, count in sizes.items() if f"{key}.{name}" in found}
-        given = {name: found[f"{key}.{name}"] for name in (*asked, "earlier")}
+        asked = {name: count for name, count in sizes.items() if f"{key}.{name}" in scores}
+        given = {name: scores[f"{key}.{name}"] for name in (*asked, "earlier")}
         likelier = "pairs in which the grammatical sentence is likelier"
         name, measure = ("grammar", likelier) if task is None else (task.name, task.measure)
         clusters = grammar if task is None else task.clusters

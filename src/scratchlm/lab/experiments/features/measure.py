@@ -100,11 +100,11 @@ class Probed:
         """States of the random and the trained network at these places, by layer and side."""
         # With zero-initialised branches every layer would equal the one before it.
         untrained = build_decoder(replace(self.small.shape, zero_init_outputs=False), self.small.seed)
-        found = {}
+        layers = {}
         for reader, decoder in (("untrained", untrained), ("learned", self.small.pretrained().decoder)):
             of = [states_at(decoder, self.sides[side].ids, self.places[side]) for side in SIDES]
-            found[reader] = [dict(zip(SIDES, layer, strict=True)) for layer in zip(*of, strict=True)]
-        return found
+            layers[reader] = [dict(zip(SIDES, layer, strict=True)) for layer in zip(*of, strict=True)]
+        return layers
 
     def layers(self, reader: str, key: str) -> list[Features]:
         """Return the states of the tokens drawn for one property, by layer."""
@@ -114,13 +114,13 @@ class Probed:
 
 def run(config: FeaturesConfig, steps: Steps, out: Findings) -> None:
     """Probe each layer of both models for each property."""
-    found: dict[str, Scores] = {}
+    scores: dict[str, Scores] = {}
     for pretrained in (probed_books, probed_stories):
         probed = pretrained(config, steps)
         for key in probed.names:
             rivals = steps.shared.once(f"{key}, without a network", score_rivals, probed, key)
-            found[key] = {**rivals, **steps.once(key, score_networks, probed, key)}
-    report(out, found)
+            scores[key] = {**rivals, **steps.once(key, score_networks, probed, key)}
+    report(out, scores)
     out.notes += [
         "scores are balanced accuracies: guessing is right for one half; if not said otherwise, on word types, or "
         "people, that the probe never saw",
@@ -158,7 +158,7 @@ def book_windows(small: SmallModel, count: int) -> dict[str, ProbeText]:
     ids = range(tokenizer.vocabulary_size)
     pieces = {id: b"\n\n" if id in specials else tokenizer.token_bytes(id) or b" " for id in ids}
     types = token_types(pieces)
-    found = {}
+    texts = {}
     for tokens, sides in ((train, {"learn": count, "choose": count // 4}), (held_out, {"test": count // 2})):
         text = tokens.read(0, len(tokens)).astype(np.int64)
         whole = label_tokens([pieces[int(id)] for id in text])
@@ -175,8 +175,8 @@ def book_windows(small: SmallModel, count: int) -> dict[str, ProbeText]:
             labels = {key: np.where(probed, whole[key][inside], -1) for key in NAMES}
             rules = {key: np.concatenate([each[key] for each in of_all]) for key in NAMES}
             books = np.searchsorted(np.flatnonzero(text == tokenizer.end_of_text), inside)
-            found[side] = ProbeText(rows, books, labels, dict.fromkeys(NAMES, types[rows.ravel()]), rules)
-    return found
+            texts[side] = ProbeText(rows, books, labels, dict.fromkeys(NAMES, types[rows.ravel()]), rules)
+    return texts
 
 
 def story_rows(small: SmallModel, count: int) -> dict[str, ProbeText]:
@@ -185,7 +185,7 @@ def story_rows(small: SmallModel, count: int) -> dict[str, ProbeText]:
     assert tokenizer.end_of_text is not None
     wanted = {"learn": count, "choose": count // 4, "test": count // 2}
     labelled = labelled_stories(sum(wanted.values()), PROBED)
-    found = {}
+    texts = {}
     for side, stories in wanted.items():
         rows = np.full((stories, length), tokenizer.end_of_text, np.int64)
         labels = {key: np.full(rows.shape, -1, np.int64) for key in STORY}
@@ -202,8 +202,8 @@ def story_rows(small: SmallModel, count: int) -> dict[str, ProbeText]:
                         labels[key][row, place], rules[key][row, place] = mark.label, mark.rule
                         types[key][row, place] = mark.type
         flat = [{key: each[key].ravel() for key in STORY} for each in (labels, types, rules)]
-        found[side] = ProbeText(rows, np.repeat(np.arange(stories), length), *flat)
-    return found
+        texts[side] = ProbeText(rows, np.repeat(np.arange(stories), length), *flat)
+    return texts
 
 
 def score_rivals(probed: Probed, key: str) -> Scores:
@@ -222,33 +222,33 @@ def score_rivals(probed: Probed, key: str) -> Scores:
 def score_networks(probed: Probed, key: str) -> Scores:
     """Score probes on each layer of the random and the trained network: unseen types, all types, control tasks."""
     drawn = probed.drawn[key]
-    found: Scores = {"layers": {}, "best": {}}
+    results: Scores = {"layers": {}, "best": {}}
     for reader in ("untrained", "learned"):
         scores = [score_unseen(layer, drawn.labels, drawn.parts) for layer in probed.layers(reader, key)]
-        found["layers"][reader] = [each.tolist() for each, _ in scores]
-        found["best"][reader] = int(np.argmax([valid for _, valid in scores]))
+        results["layers"][reader] = [each.tolist() for each, _ in scores]
+        results["best"][reader] = int(np.argmax([valid for _, valid in scores]))
     layers = probed.layers("learned", key)
     controls = [random_labels(drawn, number) for number in range(CONTROLS)]
-    found["seen"] = [score_all(layer, drawn.labels)[0].tolist() for layer in layers]
-    found["control"] = [
+    results["seen"] = [score_all(layer, drawn.labels)[0].tolist() for layer in layers]
+    results["control"] = [
         np.mean([score_all(layer, labels)[0] for labels in controls], axis=0).tolist() for layer in layers
     ]
-    best = layers[found["best"]["learned"]]
+    best = layers[results["best"]["learned"]]
     unseen = [score_unseen(best, labels, drawn.parts)[0] for labels in controls]
-    found["chance"] = np.mean(unseen, axis=0).tolist()
+    results["chance"] = np.mean(unseen, axis=0).tolist()
     if key not in SIMPLE:
         table = probed.small.pretrained().decoder.embedding.weight.detach().numpy()
         ids = {side: probed.sides[side].last_tokens(drawn.places[side], LAST) for side in SIDES}
         vectors = {side: table[each].reshape(len(each), -1) for side, each in ids.items()}
-        found["vectors"] = score_unseen(vectors, drawn.labels, drawn.parts)[0].tolist()
-    return found
+        results["vectors"] = score_unseen(vectors, drawn.labels, drawn.parts)[0].tolist()
+    return results
 
 
-def report(out: Findings, found: Mapping[str, Scores]) -> None:
+def report(out: Findings, scores: Mapping[str, Scores]) -> None:
     """Report the accuracy of every probe at every layer, and add the claims."""
-    for key, each in found.items():
+    for key, each in scores.items():
         _measure(out, key, each)
-    depth = len(next(iter(found.values()))["seen"])
+    depth = len(next(iter(scores.values()))["seen"])
     for title, names in (("Books, labels made by rules", NAMES), ("Stories, labels by their generator", STORY)):
         rows: list[Row] = [
             [says, *(Cell(f"{key}.{reader}", ".1%") for reader in READERS)] for key, says in names.items()
@@ -282,9 +282,9 @@ def report(out: Findings, found: Mapping[str, Scores]) -> None:
         }
         where = "Books" if key in NAMES else "Stories"
         out.curves(f"{where}: the token {says}", "layer", "accuracy", lines, levels=levels)
-    _claim_books(out, found)
-    _claim_stories(out, found)
-    _claim_controls(out, found)
+    _claim_books(out, scores)
+    _claim_stories(out, scores)
+    _claim_controls(out, scores)
 
 
 def _measure(out: Findings, key: str, each: Scores) -> None:
@@ -302,54 +302,54 @@ def _measure(out: Findings, key: str, each: Scores) -> None:
 def readers_of(each: Scores) -> dict[str, Sequence[float]]:
     """Return the scores of the test tokens by reader; of a network those of its best layer, or of its embedding."""
     layers, best = each["layers"], each["best"]
-    found = {reader: layers[reader][best[reader]] for reader in ("untrained", "learned")}
-    found |= {"embedding": layers["learned"][0], "random-embedding": layers["untrained"][0]}
-    found |= {name: each[name][best["learned"]] for name in ("seen", "control")}
+    readers = {reader: layers[reader][best[reader]] for reader in ("untrained", "learned")}
+    readers |= {"embedding": layers["learned"][0], "random-embedding": layers["untrained"][0]}
+    readers |= {name: each[name][best["learned"]] for name in ("seen", "control")}
     if "vectors" in each:
-        found["vectors"] = each["vectors"]
-    return {**each["rivals"], **found, "control-unseen": each["chance"]}
+        readers["vectors"] = each["vectors"]
+    return {**each["rivals"], **readers, "control-unseen": each["chance"]}
 
 
-def _leads(out: Findings, found: Mapping[str, Scores], keys: Sequence[str], one: str, other: str) -> Test:
+def _leads(out: Findings, scores: Mapping[str, Scores], keys: Sequence[str], one: str, other: str) -> Test:
     """Add the difference of two readers for some properties; return the test that all are above zero."""
     tests = []
     for key in keys:
-        readers = readers_of(found[key])
-        compared = wider_gap(np.subtract(readers[one], readers[other]), found[key]["group"], found[key]["type"])
+        readers = readers_of(scores[key])
+        compared = wider_gap(np.subtract(readers[one], readers[other]), scores[key]["group"], scores[key]["type"])
         name = "selectivity" if (one, other) == ("seen", "control") else f"{one}.over.{other}"
         tests.append(out.gain(f"{key}.{name}", compared))
     return every(*tests)
 
 
-def _beats_last(out: Findings, found: Mapping[str, Scores], keys: Sequence[str]) -> Test:
-    return every(*(_leads(out, found, keys, "learned", rival) for rival in ("last", "vectors")))
+def _beats_last(out: Findings, scores: Mapping[str, Scores], keys: Sequence[str]) -> Test:
+    return every(*(_leads(out, scores, keys, "learned", rival) for rival in ("last", "vectors")))
 
 
-def _claim_books(out: Findings, found: Mapping[str, Scores]) -> None:
+def _claim_books(out: Findings, scores: Mapping[str, Scores]) -> None:
     simple, contextual = list(SIMPLE), list(CONTEXTUAL)
-    more = [_leads(out, found, simple, "embedding", other) for other in ("random-embedding", "frequency")]
+    more = [_leads(out, scores, simple, "embedding", other) for other in ("random-embedding", "frequency")]
     out.claim("simple-in-vectors", every(*more))
-    out.claim("layers-add-compound", _leads(out, found, contextual, "learned", "embedding"))
+    out.claim("layers-add-compound", _leads(out, scores, contextual, "learned", "embedding"))
     order = [*(below(f"{key}.centre", 1.0) for key in simple), *(above(f"{key}.centre", 1.0) for key in contextual)]
     out.claim("simple-precedes-compound", every(*order))
-    out.claim("learned-beats-untrained", _leads(out, found, contextual, "learned", "untrained"))
-    out.claim("learned-beats-last", _beats_last(out, found, contextual), last=LAST)
-    out.claim("handmade-leads", _leads(out, found, contextual, "handmade", "learned"))
+    out.claim("learned-beats-untrained", _leads(out, scores, contextual, "learned", "untrained"))
+    out.claim("learned-beats-last", _beats_last(out, scores, contextual), last=LAST)
+    out.claim("handmade-leads", _leads(out, scores, contextual, "handmade", "learned"))
 
 
-def _claim_stories(out: Findings, found: Mapping[str, Scores]) -> None:
-    out.claim("stories-beat-untrained", _leads(out, found, list(STORY), "learned", "untrained"))
-    out.claim("stories-beat-last", _beats_last(out, found, list(STORY)), last=LAST)
+def _claim_stories(out: Findings, scores: Mapping[str, Scores]) -> None:
+    out.claim("stories-beat-untrained", _leads(out, scores, list(STORY), "learned", "untrained"))
+    out.claim("stories-beat-last", _beats_last(out, scores, list(STORY)), last=LAST)
     for key, name in STORY.items():
-        out.claim(f"{key}-beats-rule", _leads(out, found, [key], "learned", "handmade"), entry="beats-rule", name=name)
+        out.claim(f"{key}-beats-rule", _leads(out, scores, [key], "learned", "handmade"), entry="beats-rule", name=name)
 
 
-def _claim_controls(out: Findings, found: Mapping[str, Scores]) -> None:
+def _claim_controls(out: Findings, results: Mapping[str, Scores]) -> None:
     words = [*SIMPLE, "word-noun", "woman"]
-    _leads(out, found, [key for key in found if key not in words], "seen", "control")
-    out.claim("selective", _leads(out, found, words, "seen", "control"))
-    scores = [score for each in found.values() for score in each["chance"]]
-    types = [f"{key} {name}" for key, each in found.items() for name in each["type"]]
+    _leads(out, results, [key for key in results if key not in words], "seen", "control")
+    out.claim("selective", _leads(out, results, words, "seen", "control"))
+    scores = [score for each in results.values() for score in each["chance"]]
+    types = [f"{key} {name}" for key, each in results.items() for name in each["type"]]
     out.values["control-unseen.mean"] = wider(scores, types)
     inside = every(above("control-unseen.mean", 0.5 - NEAR), below("control-unseen.mean", 0.5 + NEAR))
     out.claim("control-at-chance", inside, near=NEAR)

@@ -82,16 +82,16 @@ def run(config: LabelEfficiencyConfig, steps: Steps, out: Findings) -> None:
     )  # fmt: skip
     methods = detectors(small, tried, tried_recurrent, config.seed)
     tunings = {method.key: _tuned(method, data, config.tuned_labels, steps.shared) for method in methods}
-    found: dict[int, dict[str, Given]] = {}
+    results: dict[int, dict[str, Given]] = {}
     for size in config.sizes:
-        places, found[size] = drawn(data, inside, size, config.seed), {}
+        places, results[size] = drawn(data, inside, size, config.seed), {}
         for method in methods:
             scored = steps.once(f"{method.key}-{size}", _score, method, tunings[method.key]["setting"], data, places)
-            found[size][method.key] = Given(np.array(scored["probabilities"]), scored["threshold"])
+            results[size][method.key] = Given(np.array(scored["probabilities"]), scored["threshold"])
     truth, size = data.truth[data.folds == TESTED], config.sizes[-1]
-    report(out, found, {method.key: method.name for method in methods}, truth)
+    report(out, results, {method.key: method.name for method in methods}, truth)
     batches = steps.once("batches", _batches, small, tunings["pretrained"]["setting"], config.seed, data, size)
-    report_batches(out, batches, found[size]["svm"], truth, size)
+    report_batches(out, batches, results[size]["svm"], truth, size)
     report_tuning(out, methods, tunings, f"{config.tuned_labels} labels of folds {_and(FITTED)}")
 
 
@@ -106,8 +106,8 @@ def _tuned(method: Detector, data: Folded, size: int, steps: Steps) -> dict[str,
     fitted = np.flatnonzero(np.isin(data.folds, FITTED))
     learned = texts_of(data, drawn(data, fitted, min(size, len(fitted)), 0))
     validated = texts_of(data, np.flatnonzero(data.folds == VALIDATED))
-    found: dict[str, Any] = steps.once(f"{method.step}-tuned", tune, method, learned, validated)
-    return found
+    choice: dict[str, Any] = steps.once(f"{method.step}-tuned", tune, method, learned, validated)
+    return choice
 
 
 def drawn(data: Folded, inside: np.ndarray, size: int, seed: int) -> np.ndarray:
@@ -150,7 +150,7 @@ def _batches(small: SmallModel, setting: Setting, seed: int, data: Folded, size:
     """Train the pretrained model on one number of labels in each way of `BATCHES`; return the test probabilities."""
     texts, truth = texts_of(data, drawn(data, data.sides(TESTED)[0], size, seed))
     outside, _ = texts_of(data, np.flatnonzero(data.folds == TESTED))
-    found = {}
+    results = {}
     for name, (_, by_length, factor) in BATCHES.items():
         model = detectors(small, (setting,), ({},), seed, by_length)[-1].make(**setting)
         assert isinstance(model, NetworkTexts)
@@ -158,26 +158,26 @@ def _batches(small: SmallModel, setting: Setting, seed: int, data: Folded, size:
         given = model.fit(texts, truth).predict_proba(outside)[:, 1]
         learned = model.predict_proba(texts)[:, 1]
         train_f1 = f1_score(np.array(truth), (learned >= 0.5).astype(np.int64)).value
-        found[name] = {"test": [round(float(each), 9) for each in given], "train_f1": train_f1}
-    return found
+        results[name] = {"test": [round(float(each), 9) for each in given], "train_f1": train_f1}
+    return results
 
 
-def report(out: Findings, found: Found, names: Mapping[str, str], truth: np.ndarray) -> None:
+def report(out: Findings, results: Found, names: Mapping[str, str], truth: np.ndarray) -> None:
     """Report the scores of each method at each number of labels, and add the claims."""
-    for size, methods in found.items():
+    for size, methods in results.items():
         for key, given in methods.items():
             out.values[f"{key}.average_precision.{size}"] = average_precision(truth, given.probabilities)
             out.values[f"{key}.f1.{size}"] = f1_score(truth, given.classes(False))
             out.values[f"{key}.f1_at_threshold.{size}"] = f1_score(truth, given.classes(True))
-    sizes = list(found)
+    sizes = list(results)
     for score, title in SCORES.items():
         rows: list[Row] = [[f"{size:,}", *(Cell(f"{key}.{score}.{size}") for key in names)] for size in sizes]
         out.table(f"{title} by number of labels", ["labels", *names.values()], rows)
         lines = {names[key]: (sizes, [f"{key}.{score}.{size}" for size in sizes]) for key in names}
         out.curves(f"{title} by number of labels", "labels", title, lines, logarithmic=True)
-    claim_rankings(out, found, sizes[0], sizes[-1], truth)
+    claim_rankings(out, results, sizes[0], sizes[-1], truth)
     if len(sizes) > 1:
-        claim_more_labels(out, found, sizes[-2], sizes[-1], truth)
+        claim_more_labels(out, results, sizes[-2], sizes[-1], truth)
     out.notes += [
         "each seed draws labels anew; all seeds share one pretrained model, whose own luck no interval covers",
         "much of the spam has a near duplicate in the training folds, because it is sent from templates",
@@ -185,7 +185,7 @@ def report(out: Findings, found: Found, names: Mapping[str, str], truth: np.ndar
     ]
 
 
-def claim_rankings(out: Findings, found: Found, few: int, many: int, truth: np.ndarray) -> None:
+def claim_rankings(out: Findings, results: Found, few: int, many: int, truth: np.ndarray) -> None:
     """Add the claims about the ranking of the test messages, by average precision."""
     for key, better, other, size in (
         ("rules-win-at-first", "rules", "svm", few),
@@ -194,32 +194,32 @@ def claim_rankings(out: Findings, found: Found, few: int, many: int, truth: np.n
         ("pretraining-helps-still", "pretrained", "random", many),
         ("svm-leads-still", "svm", "pretrained", many),
     ):
-        one, two = (found[size][method].probabilities for method in (other, better))
+        one, two = (results[size][method].probabilities for method in (other, better))
         out.claim(key, out.gain(key, compare_rankings(truth, one, two)), few=few, many=many)
 
 
-def claim_more_labels(out: Findings, found: Found, fewer: int, more: int, truth: np.ndarray) -> None:
+def claim_more_labels(out: Findings, results: Found, fewer: int, more: int, truth: np.ndarray) -> None:
     """Add the claim that the pretrained model gains from more labels, at both thresholds."""
     tests = []
     for end, tuned in (("", False), ("_at_threshold", True)):
-        one, two = (found[size]["pretrained"].classes(tuned) for size in (fewer, more))
+        one, two = (results[size]["pretrained"].classes(tuned) for size in (fewer, more))
         tests.append(out.gain(f"more-labels-help{end}", compare_f1(truth, one, two)))
     out.claim("more-labels-help", every(*tests), more=more, fewer=fewer)
 
 
-def report_batches(out: Findings, found: Mapping[str, Any], svm: Given, truth: np.ndarray, size: int) -> None:
+def report_batches(out: Findings, results: Mapping[str, Any], svm: Given, truth: np.ndarray, size: int) -> None:
     """Report what the order of the texts and the number of steps change for the pretrained model.
 
     `svm` is what the SVM gives the same test texts after the same labels.
     """
-    given = {name: np.array(each["test"]) for name, each in found.items()}
+    given = {name: np.array(each["test"]) for name, each in results.items()}
     rows: list[Row] = []
     for name, (title, _, _) in BATCHES.items():
         classes = (given[name] >= 0.5).astype(np.int64)
         out.values |= {
             f"batches.{name}.average_precision": average_precision(truth, given[name]),
             f"batches.{name}.f1": f1_score(truth, classes),
-            f"batches.{name}.train_f1": Value(found[name]["train_f1"]),
+            f"batches.{name}.train_f1": Value(results[name]["train_f1"]),
         }
         cells = [Cell(f"batches.{name}.{score}") for score in ("average_precision", "f1", "train_f1")]
         rows.append([title, *cells])

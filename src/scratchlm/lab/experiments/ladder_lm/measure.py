@@ -207,15 +207,15 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     order = best_order(orders["kneser"])
     made = methods(config, chosen, order)
     first = {kind: full[kind][chosen[kind]] for kind in KINDS} if steps is steps.shared else {}
-    found = {each.key: first.get(each.key) or each.steps(steps).once(each.key, measured, each) for each in made}
+    results = {each.key: first.get(each.key) or each.steps(steps).once(each.key, measured, each) for each in made}
     out.values |= {f"{kind}.size": Value(chosen[kind].setting.size) for kind in KINDS} | {
         "kneser.order": Value(order), "longer.passes": Value(config.passes)
     }  # fmt: skip
-    report(out, made, found, text)
-    report_less(out, found, measure_less(text, validation, config, tuned, chosen["transformer"], steps), text)
+    report(out, made, results, text)
+    report_less(out, results, measure_less(text, validation, config, tuned, chosen["transformer"], steps), text)
     report_tuning(out, tuned, orders)
     report_candidates(out, full)
-    out.samples = [Sample(method.name, OPENING + found[method.key]["sample"]) for method in made]
+    out.samples = [Sample(method.name, OPENING + results[method.key]["sample"]) for method in made]
     picked = (f"{kind} of {chosen[kind].setting.text(kind)}" for kind in KINDS)
     lowest = [kind for kind in KINDS if chosen[kind] == list(full[kind])[-1]]
     out.notes += [
@@ -225,12 +225,14 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     ]
 
 
-def report(out: Findings, made: Sequence[Method[Make]], found: Mapping[str, dict[str, Any]], text: BookText) -> None:
+def report(
+    out: Findings, made: Sequence[Method[Make]], results_of: Mapping[str, dict[str, Any]], text: BookText
+) -> None:
     """Report the scores and costs of all methods, and add the claims."""
-    books = found["unigram"]["block_book"]
+    books = results_of["unigram"]["block_book"]
     scale = len(books) / math.log(2) / text.held_out_bytes  # nats per block to bits per byte
-    results = [result_of(method, found[method.key], scale) for method in made]
-    compare = paired_by({key: each["block_nats"] for key, each in found.items()}, books, scale)
+    results = [result_of(method, results_of[method.key], scale) for method in made]
+    compare = paired_by({key: each["block_nats"] for key, each in results_of.items()}, books, scale)
     sizes = {
         "training_tokens": len(text.train), "held_out_bytes": text.held_out_bytes, "held_out_books": len(set(books))
     }  # fmt: skip
@@ -240,9 +242,9 @@ def report(out: Findings, made: Sequence[Method[Make]], found: Mapping[str, dict
     by = {result.key: result for result in results}
     claim_gains(out, by, compare, CLAIMS)
     for kind in KINDS:
-        lost = np.subtract(found[kind]["block_window_nats"], found[kind]["block_nats"])
+        lost = np.subtract(results_of[kind]["block_window_nats"], results_of[kind]["block_nats"])
         out.gain(f"{kind}.before_window", paired(scale * lost, books))
-    claim_rest(out, *(found[key]["train_seconds"] for key in ("lstm_in_time", "transformer")))
+    claim_rest(out, *(results_of[key]["train_seconds"] for key in ("lstm_in_time", "transformer")))
     out.notes += [
         f"{len(set(books))} books are held out, and errors are clustered by book",
         "the LSTM carries its state through a book; the transformer's windows overlap by half; 'from empty windows' "
@@ -280,22 +282,24 @@ def measure_less(
         model = train(kind, choice.setting, less, tokens, config.seed)
         return less.blocks(read_on(model, less, less.held_out))["block_nats"]
 
-    found: dict[str, Any] = {"tokens": len(less.train), "kneser": steps.shared.once("less-kneser", counting)}
+    losses: dict[str, Any] = {"tokens": len(less.train), "kneser": steps.shared.once("less-kneser", counting)}
     for kind in KINDS:
         best = min(tuned[kind], key=lambda each: each.bits)
-        found[kind] = steps.once(f"less-{kind}", training, kind, best, len(less.train))
-    found["repeated"] = steps.once("less-repeated", training, "transformer", chosen, len(text.train))
-    return found
+        losses[kind] = steps.once(f"less-{kind}", training, kind, best, len(less.train))
+    losses["repeated"] = steps.once("less-repeated", training, "transformer", chosen, len(text.train))
+    return losses
 
 
-def report_less(out: Findings, found: Mapping[str, Mapping[str, Any]], less: Mapping[str, Any], text: BookText) -> None:
+def report_less(
+    out: Findings, losses: Mapping[str, Mapping[str, Any]], less: Mapping[str, Any], text: BookText
+) -> None:
     """Report n-grams and networks on less text, and add the claim about what more text gives them."""
-    books = found["unigram"]["block_book"]
+    books = losses["unigram"]["block_book"]
     scale = len(books) / math.log(2) / text.held_out_bytes  # nats per block to bits per byte
     names = ("kneser", *KINDS)
     out.values["less.tokens"] = Value(less["tokens"])
     out.values |= {f"less.{key}": mean_of(np.array(less[key]) * scale, books) for key in (*names, "repeated")}
-    gains = {key: scale * np.subtract(less[key], found[key]["block_nats"]) for key in names}
+    gains = {key: scale * np.subtract(less[key], losses[key]["block_nats"]) for key in names}
     for key in names:
         out.gain(f"{key}.of_text", paired(gains[key], books))
     rows: list[Row] = [
@@ -308,7 +312,7 @@ def report_less(out: Findings, found: Mapping[str, Mapping[str, Any]], less: Map
     out.table("What more text gives: bits per byte, each tuned at each amount", header, rows)
     more = (out.gain(f"{kind}.of_text.over.kneser", paired(gains[kind] - gains["kneser"], books)) for kind in KINDS)
     out.claim("networks-gain-more-from-text", every(*more))
-    gained = paired(scale * np.subtract(less["repeated"], found["transformer"]["block_nats"]), books)
+    gained = paired(scale * np.subtract(less["repeated"], losses["transformer"]["block_nats"]), books)
     out.claim("new-text-beats-rereading", out.gain("less.repeated.over.transformer", gained))
 
 
@@ -331,15 +335,15 @@ def _measure(
     return {**text.blocks(nats), **more, **costs, "blimp": judged, "sample": sample}
 
 
-def result_of(method: Method[Make], found: Mapping[str, Any], scale: float) -> MethodResult:
+def result_of(method: Method[Make], measured: Mapping[str, Any], scale: float) -> MethodResult:
     """Return the scores and costs of a method."""
-    sets = [np.array(values) for values in found["blimp"].values()]
+    sets = [np.array(values) for values in measured["blimp"].values()]
     accuracy = float(np.mean([values.mean() for values in sets]))
     error = math.sqrt(sum(values.var(ddof=1) / len(values) for values in sets if len(values) > 1)) / len(sets)
     scores = {
-        "bits_per_byte": mean_of(np.array(found["block_nats"]) * scale, found["block_book"]),
+        "bits_per_byte": mean_of(np.array(measured["block_nats"]) * scale, measured["block_book"]),
         "blimp": Value(accuracy, accuracy - 1.96 * error, accuracy + 1.96 * error),
     }
-    if "block_window_nats" in found:
-        scores["windows"] = mean_of(np.array(found["block_window_nats"]) * scale, found["block_book"])
-    return method.result(scores, found)
+    if "block_window_nats" in measured:
+        scores["windows"] = mean_of(np.array(measured["block_window_nats"]) * scale, measured["block_book"])
+    return method.result(scores, measured)

@@ -66,13 +66,13 @@ def run(config: LadderRespondConfig, steps: Steps, out: Findings) -> None:
     small, corpus = storyteller(config, steps)
     cases = prompts(config.tested, config.seed)
     chosen = methods(config, small, corpus)
-    found = {method.key: steps.once(f"method-{method.key}", _measure, method, cases) for method in chosen}
-    results = [_result(method, found[method.key]) for method in chosen]
-    compare = paired_by({key: each["about"] for key, each in found.items()}, [case["about"] for case in cases])
+    measured = {method.key: steps.once(f"method-{method.key}", _measure, method, cases) for method in chosen}
+    results = [_result(method, measured[method.key]) for method in chosen]
+    compare = paired_by({key: each["about"] for key, each in measured.items()}, [case["about"] for case in cases])
     add_comparison(out, f"{len(cases):,} prompts", results, COLUMNS, compare, "+.1%")
     rows = {method.name: f"{method.key}.right" for method in chosen}
     out.dots("Replies that name the right value", SCORES["right"], rows)
-    claim(out, found)
+    claim(out, measured)
     small.report(out)
     out.notes += [
         "grammatical means accepted by the grammar of the stories, which lacks some of ELIZA's sentences",
@@ -80,11 +80,11 @@ def run(config: LadderRespondConfig, steps: Steps, out: Findings) -> None:
         "the model and the 5-grams decode greedily, 40 tokens at most",
     ]
     for number in (0, 1, 2, len(cases) - 1):
-        replies = {method.name: found[method.key]["given"][number] for method in chosen}
+        replies = {method.name: measured[method.key]["given"][number] for method in chosen}
         out.samples.append(Sample.asked(cases[number]["said"], replies))
     if steps is steps.shared:
         read = [method for method in chosen if method.key not in ("echo", "answered", "large")]
-        laid = sheet(cases, {method.key: found[method.key]["given"] for method in read}, config.read, config.seed)
+        laid = sheet(cases, {method.key: measured[method.key]["given"] for method in read}, config.read, config.seed)
         rate(config, steps, out, laid, {method.key: method.name for method in read})
 
 
@@ -115,10 +115,10 @@ def prompts(most: int, seed: int) -> list[dict[str, str]]:
     draw = random.Random(f"respond {seed}")
     known = [each for each in storyworld.questions() if each.split == "held-in"]
     drawn = draw.sample(known, min(most, len(known)))
-    found = [{"said": each.question, "about": each.subject, "value": each.value} for each in drawn]
+    cases = [{"said": each.question, "about": each.subject, "value": each.value} for each in drawn]
     people = sorted(person.name for person in storyworld.build_world().people if not person.hidden)
-    found += [{"said": f"Can you tell me a story about {name}?", "about": name, "value": ""} for name in people[:20]]
-    return found
+    cases += [{"said": f"Can you tell me a story about {name}?", "about": name, "value": ""} for name in people[:20]]
+    return cases
 
 
 def exchanges_of(corpus: Corpus) -> list[tuple[str, str]]:
@@ -168,14 +168,14 @@ def _ngram(small: SmallModel, corpus: Corpus) -> tuple[Reply, int]:
     model = KneserNey.fit(rows, tokenizer.vocabulary_size, 5)
 
     def reply(prompts: Sequence[str]) -> list[str]:
-        found = []
+        replies = []
         for text in prompts:
             ids = [end, *tokenizer.encode(text + "\n")]
             begun = len(ids)
             while len(ids) < begun + LONGEST and (ids[-1] != end or len(ids) == begun):
                 ids.append(int(model.distribution(ids[-4:]).argmax()))
-            found.append(" ".join(tokenizer.decode([id for id in ids[begun:] if id != end]).split()))
-        return found
+            replies.append(" ".join(tokenizer.decode([id for id in ids[begun:] if id != end]).split()))
+        return replies
 
     return reply, table_bytes(model.levels)
 
@@ -212,10 +212,10 @@ def _measure(method: Method[Make], cases: Sequence[Mapping[str, str]]) -> dict[s
     }
 
 
-def _result(method: Method[Make], found: Mapping[str, Any]) -> MethodResult:
-    subjects = found["subjects"]
-    scores = {c.key: proportion(found[c.key], subjects["facts" if c.key == "right" else "all"]) for c in COLUMNS}
-    return method.result(scores, found)
+def _result(method: Method[Make], measured: Mapping[str, Any]) -> MethodResult:
+    subjects = measured["subjects"]
+    scores = {c.key: proportion(measured[c.key], subjects["facts" if c.key == "right" else "all"]) for c in COLUMNS}
+    return method.result(scores, measured)
 
 
 def sheet(
@@ -247,23 +247,23 @@ def read_ratings(path: Path, laid: Sequence[Mapping[str, str]]) -> list[dict[str
         rows = list(csv.DictReader(file, delimiter="\t"))
     if len(rows) != len(laid):
         raise UserError(f"{path}: has {len(rows)} rows, the sheet {len(laid)}; fill in the sheet of this run")
-    problems, found = [], []
+    problems, ratings = [], []
     for row, expected in zip(rows, laid, strict=True):
         if (row.get("reply") or "").strip() != " ".join(expected["reply"].split()):
             problems.append(f"row {expected['number']}: its reply is not from this run")
         elif not {row.get("relevant"), row.get("coherent")} <= {"0", "1"}:
             problems.append(f"row {expected['number']}: relevant and coherent must each be 0 or 1")
         else:
-            found.append({"relevant": int(row["relevant"]), "coherent": int(row["coherent"])})
+            ratings.append({"relevant": int(row["relevant"]), "coherent": int(row["coherent"])})
     raise_first(problems, f"{path}")
-    return found
+    return ratings
 
 
-def claim(out: Findings, found: Mapping[str, Mapping[str, Any]]) -> None:
+def claim(out: Findings, results: Mapping[str, Mapping[str, Any]]) -> None:
     """Add the claims, from scores of the same prompts."""
     for key, more, less, score in CLAIMS:
-        subjects = found[more]["subjects"]["facts" if score == "right" else "all"]
-        compared = paired(np.subtract(found[more][score], found[less][score]), subjects)
+        subjects = results[more]["subjects"]["facts" if score == "right" else "all"]
+        compared = paired(np.subtract(results[more][score], results[less][score]), subjects)
         out.claim(key, out.gain(f"{more}.{score}.over.{less}", compared), larger=LARGER)
 
 

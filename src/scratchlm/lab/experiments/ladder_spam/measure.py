@@ -112,13 +112,13 @@ def run(config: LadderSpamConfig, steps: Steps, out: Findings) -> None:
     costs, tunings = {}, {}
     for method in chosen:
         tunings[method.key] = _tuned(method, data, steps.shared)
-        each, found = np.zeros(len(data.texts)), []
+        each, measured = np.zeros(len(data.texts)), []
         for fold in range(config.folds):
             name, setting = f"{method.step}-{fold}", tunings[method.key]["setting"]
-            found.append(method.steps(steps).once(name, on_fold, method, setting, data, fold))
-            each[data.sides(fold)[1]] = found[-1]["probabilities"]
+            measured.append(method.steps(steps).once(name, on_fold, method, setting, data, fold))
+            each[data.sides(fold)[1]] = measured[-1]["probabilities"]
         probabilities[method.key] = each[tested]
-        costs[method.key] = {cost: spread([of_fold[cost] for of_fold in found]).median for cost in COSTS}
+        costs[method.key] = {cost: spread([of_fold[cost] for of_fold in measured]).median for cost in COSTS}
     variants = steps.shared.once("variants", measure_variants, data, config.folds, tunings)
     probabilities |= {key: np.array(given)[tested] for key, given in variants["probabilities"].items()}
     place = Tested(data.truth[tested], data.folds[tested], like_others(data)[tested], data.labels, probabilities)
@@ -133,8 +133,8 @@ def _tuned(method: Detector, data: Folded, steps: Steps) -> dict[str, Any]:
         return {"setting": method.grid[0], "tried": []}
     places = (np.flatnonzero(np.isin(data.folds, folds)) for folds in (FITTED, (VALIDATED,)))
     learned, validated = (texts_of(data, each) for each in places)
-    found: dict[str, Any] = steps.once(f"{method.step}-tuned", tune, method, learned, validated)
-    return found
+    choice: dict[str, Any] = steps.once(f"{method.step}-tuned", tune, method, learned, validated)
+    return choice
 
 
 def on_fold(method: Detector, setting: Setting, data: Folded, fold: int) -> dict[str, Any]:

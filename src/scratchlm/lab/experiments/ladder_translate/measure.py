@@ -67,7 +67,7 @@ def methods(config: LadderTranslateConfig, steps: Steps, hash_prefix: str = "") 
         return Method(key, name, partial(_network, config, steps, kind, epochs), seeded=True)
 
     longer = config.epochs * config.longer
-    found: list[Method[Make]] = [
+    every: list[Method[Make]] = [
         Method("copy", "source copied unchanged", fixed(str)),
         Method("rules", "rules: lexicon, agreement, order", fixed(translate)),
         Method("memory", "translation of the nearest training sentence", _memory),
@@ -81,8 +81,8 @@ def methods(config: LadderTranslateConfig, steps: Steps, hash_prefix: str = "") 
         network("longer", f"encoder-decoder transformer, {longer:g} epochs", "transformer", longer),
     ]
     if config.init is not None:
-        found.append(Method("prompted", "published model, few-shot", partial(_prompted, config.init), hash_prefix))
-    return found
+        every.append(Method("prompted", "published model, few-shot", partial(_prompted, config.init), hash_prefix))
+    return every
 
 
 def run(config: LadderTranslateConfig, steps: Steps, out: Findings) -> None:
@@ -90,8 +90,8 @@ def run(config: LadderTranslateConfig, steps: Steps, out: Findings) -> None:
     pairs = read_pairs(config.files()["pairs"], config.pairs, config.tested)
     chosen = methods(config, steps, out.init_hash)
     tried = _tried(config, steps, pairs)
-    found = {method.key: method.steps(steps).once(method.step, _measure, method, pairs) for method in chosen}
-    report(out, chosen, found, pairs)
+    results = {method.key: method.steps(steps).once(method.step, _measure, method, pairs) for method in chosen}
+    report(out, chosen, results, pairs)
     report_optimizers(out, tried)
     out.values["rules.train.chrf"] = Value(steps.shared.once("rules of training sentences", _seen_rules, pairs))
     out.notes += [
@@ -101,7 +101,7 @@ def run(config: LadderTranslateConfig, steps: Steps, out: Findings) -> None:
     ]
     for number in range(0, min(len(pairs.tested), 400), 100):
         source, references = pairs.tested[number]
-        written = {method.name: found[method.key]["written"][number] for method in chosen}
+        written = {method.name: results[method.key]["written"][number] for method in chosen}
         out.samples.append(Sample.asked(source, written, references[0]))
 
 
@@ -217,8 +217,8 @@ def _phrase_based(config: LadderTranslateConfig, pairs: Pairs) -> Made:
 def _tried(config: LadderTranslateConfig, steps: Steps, pairs: Pairs) -> dict[str, dict[str, float]]:
     """Return the loss of each network with each optimizer of the grid, measured once for all seeds."""
     given = (pairs.train, config.vocabulary_size, config.width, config.trial_pairs, config.seed)
-    found: dict[str, dict[str, float]] = steps.shared.once("optimizers", tune, *given)
-    return found
+    scores: dict[str, dict[str, float]] = steps.shared.once("optimizers", tune, *given)
+    return scores
 
 
 def _network(config: LadderTranslateConfig, steps: Steps, kind: str, epochs: float, pairs: Pairs) -> Made:

@@ -61,10 +61,12 @@ class Pairs:
     """The group of each tested sentence; those of one group share translations."""
 
 
-def report(out: Findings, chosen: Sequence[Method[Any]], found: Mapping[str, Mapping[str, Any]], pairs: Pairs) -> None:
+def report(
+    out: Findings, chosen: Sequence[Method[Any]], results_of: Mapping[str, Mapping[str, Any]], pairs: Pairs
+) -> None:
     """Report the scores of all methods and variants, and add the claims."""
-    scores = dict(found)
-    for key, measured in found.items():
+    scores = dict(results_of)
+    for key, measured in results_of.items():
         scores |= {f"{key}.{name}": each for name, each in measured["variants"].items()}
     each = {key: np.array(measured["each"]) for key, measured in scores.items()}
     counts = {key: np.array(measured["counts"]) for key, measured in scores.items()}
@@ -72,7 +74,7 @@ def report(out: Findings, chosen: Sequence[Method[Any]], found: Mapping[str, Map
     def values(key: str) -> dict[str, Value]:
         return {"chrf": mean_of(each[key], pairs.clusters), "bleu": bleu(counts[key], pairs.clusters)}
 
-    results = [method.result(values(method.key), found[method.key]) for method in chosen]
+    results = [method.result(values(method.key), results_of[method.key]) for method in chosen]
     compare = paired_by(each, pairs.clusters)
     title = f"{len(pairs.train):,} training pairs, {len(pairs.tested):,} test sentences"
     add_comparison(out, title, results, COLUMNS, compare, "+.1f")

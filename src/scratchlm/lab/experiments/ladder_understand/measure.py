@@ -98,14 +98,14 @@ def run(config: LadderUnderstandConfig, steps: Steps, out: Findings) -> None:
     items = read_items(config.files()["questions"], config.questions, config.tested)
     small = _small_model(config, steps, items.tested, out)
     chosen = methods(config, items, small, out.init_hash)
-    found = {m.key: m.steps(steps).once(f"method-{m.step}", _measure, m, items.tested) for m in chosen}
+    results_of = {m.key: m.steps(steps).once(f"method-{m.step}", _measure, m, items.tested) for m in chosen}
     passages = [item.passage for item in items.tested]
-    each = {key: np.array(result["f1"]) for key, result in found.items()}
+    each = {key: np.array(result["f1"]) for key, result in results_of.items()}
     compare = paired_by(each, passages)
     kinds = {"f1": mean_of, "exact": proportion, "elsewhere": mean_of}
     results = []
     for method in chosen:
-        measured = found[method.key]
+        measured = results_of[method.key]
         results.append(method.result({key: of(measured[key], passages) for key, of in kinds.items()}, measured))
     stories = len({item.story for item in items.tested})
     title = f"{len(items.tested):,} questions on {len(set(passages)):,} passages of {stories} stories"
@@ -120,7 +120,7 @@ def run(config: LadderUnderstandConfig, steps: Steps, out: Findings) -> None:
     add_groups(out, title, "f1", results, groups, mean)
     claim_gains(out, {result.key: result for result in results}, compare, CLAIMS)
     claim_exact(out, [method.key for method in chosen])
-    claim_reading(out, each["pretrained"], np.array(found["pretrained"]["elsewhere"]), passages)
+    claim_reading(out, each["pretrained"], np.array(results_of["pretrained"]["elsewhere"]), passages)
     small.report(out)
     out.notes += [
         f"{len(items.train):,} training questions on other stories, {config.epochs:g} epochs",
@@ -128,7 +128,7 @@ def run(config: LadderUnderstandConfig, steps: Steps, out: Findings) -> None:
     ]
     for number in range(0, len(items.tested), max(1, len(items.tested) // 4)):
         item = items.tested[number]
-        answers = {method.name: found[method.key]["given"][number] for method in chosen}
+        answers = {method.name: results_of[method.key]["given"][number] for method in chosen}
         out.samples.append(Sample.asked(item.question, answers, item.answer))
 
 
@@ -148,7 +148,7 @@ def methods(
         return by_rules(retrieval.evidence(passage, question, EVIDENCE), question)
 
     recurrent = partial(_recurrent, config, items.train, small, retrieval)
-    found: list[Method[Make]] = [
+    every: list[Method[Make]] = [
         Method("first", "first sentence", reading(first_sentence)),
         Method("longest", "longest sentence", reading(longest_sentence)),
         Method("overlap", "sentence with most shared words", reading(by_overlap)),
@@ -165,8 +165,8 @@ def methods(
     ]
     if config.init is not None:
         asked = partial(_published, config.init, retrieval)
-        found.append(Method("asked", "published model, zero-shot", asked, hash_prefix))
-    return found
+        every.append(Method("asked", "published model, zero-shot", asked, hash_prefix))
+    return every
 
 
 def longest_sentence(passage: str, question: str) -> str:
@@ -179,9 +179,9 @@ def random_part(passage: str, question: str) -> str:
 
     These are the sentence that shares most words with the question, and the next one if the answer is not within it.
     """
-    best, found, answer = by_overlap(passage, question), sentences(passage), by_rules(passage, question)
-    place = found.index(best)
-    words, wanted = " ".join(found[place : place + (1 if answer in best else 2)]).split(), len(answer.split())
+    best, candidates, answer = by_overlap(passage, question), sentences(passage), by_rules(passage, question)
+    place = candidates.index(best)
+    words, wanted = " ".join(candidates[place : place + (1 if answer in best else 2)]).split(), len(answer.split())
     start = random.Random(f"{question}\n{passage}").randint(0, max(0, len(words) - wanted))
     return " ".join(words[start : start + wanted])
 
@@ -296,11 +296,11 @@ def _measure(method: Method[Make], tested: Sequence[Item]) -> dict[str, Any]:
 
 def on_other_passages(items: Sequence[Item]) -> list[Item]:
     """Return each question with the passage of the next question on another story."""
-    found = []
+    answers = []
     for at, item in enumerate(items):
         other = next((each for each in (*items[at:], *items[:at]) if each.story != item.story), item)
-        found.append(replace(item, passage=other.passage))
-    return found
+        answers.append(replace(item, passage=other.passage))
+    return answers
 
 
 def claim_exact(out: Findings, keys: Sequence[str]) -> None:

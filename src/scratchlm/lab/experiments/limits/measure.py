@@ -60,12 +60,12 @@ def run(config: LimitsConfig, steps: Steps, out: Findings) -> None:
 
     def work() -> dict[str, Any]:
         model = answering()
-        found = {kind: _ask(model, cases) for kind, cases in questions(config.tested, config.seed).items()}
-        return {**found, "written": _write(writing(), config)}
+        answers = {kind: _ask(model, cases) for kind, cases in questions(config.tested, config.seed).items()}
+        return {**answers, "written": _write(writing(), config)}
 
-    found = steps.once("asked", work)
-    traced = steps.once("traced", trace, found["written"], corpus)
-    report(out, found)
+    asked = steps.once("asked", work)
+    traced = steps.once("traced", trace, asked["written"], corpus)
+    report(out, asked)
     report_traces(out, traced)
     out.notes += [
         "naming the true value is right, except in questions with a `not`; another true fact counts as wrong",
@@ -105,25 +105,25 @@ def questions(most: int, seed: int) -> dict[str, list[Case]]:
     world = storyworld.build_world()
     trained = [fact for fact in taught_facts(world) if any(f"does {fact.subject} " in q for q in phrasings(fact))]
     trained = draw.sample(trained, min(most, len(trained)))
-    found: dict[str, list[Case]] = {kind: [] for kind in KINDS}
+    cases: dict[str, list[Case]] = {kind: [] for kind in KINDS}
     for fact in trained:
         plain = next(text for text in phrasings(fact) if f"does {fact.subject} " in text)
-        found["taught"].append(_case(plain, fact))
-        found["reworded"].append(_case(draw.choice(held_out_phrasings(fact)), fact))
+        cases["taught"].append(_case(plain, fact))
+        cases["reworded"].append(_case(draw.choice(held_out_phrasings(fact)), fact))
         for kind, word in (("negated", "not"), ("often", "often")):
-            found[kind].append(_case(plain.replace(f"does {fact.subject} ", f"does {fact.subject} {word} "), fact))
+            cases[kind].append(_case(plain.replace(f"does {fact.subject} ", f"does {fact.subject} {word} "), fact))
     for kind, split in (("read", "held-in"), ("untold", "held-out")):
         chosen = [each for each in storyworld.questions() if each.split == split]
         for each in draw.sample(chosen, min(most, len(chosen))):
             case = {"question": each.question, "value": each.value, "expected": each.expected}
-            found[kind].append({**case, "subject": each.subject})
+            cases[kind].append({**case, "subject": each.subject})
     facts = [fact for fact in world.facts() if fact.in_stories and fact.attribute in PREMISES]
     values = {key: sorted({fact.value for fact in world.facts() if fact.attribute == key}) for key in PREMISES}
     for fact in draw.sample(facts, min(most, len(facts))):
         false = draw.choice([value for value in values[fact.attribute] if value != fact.value])
         question = PREMISES[fact.attribute].format(subject=fact.subject, value=false)
-        found["premise"].append({**_case(question, fact), "false": false})
-    return found
+        cases["premise"].append({**_case(question, fact), "false": false})
+    return cases
 
 
 def _case(question: str, fact: Fact) -> Case:
@@ -178,13 +178,13 @@ def _lowest_probability(model: LanguageModel, question: str, answer: str) -> flo
 
 def _write(model: LanguageModel, config: LimitsConfig) -> list[list[Any]]:
     """Let the model write stories until there are enough whole sentences; return each with its story's number."""
-    found: list[list[Any]] = []
+    written: list[list[Any]] = []
     for number in range(4 * config.sampled):
         text = model.generate("", max_tokens=160, temperature=1.0, min_p=0.0, seed=config.seed + number)
-        found += [[number, sentence] for sentence in storyworld.sentences(text)[:-1]]
-        if len(found) >= config.sampled:
-            return found[: config.sampled]
-    raise UserError(f"--sampled {config.sampled}: the model wrote {len(found)} whole sentences; train it for longer")
+        written += [[number, sentence] for sentence in storyworld.sentences(text)[:-1]]
+        if len(written) >= config.sampled:
+            return written[: config.sampled]
+    raise UserError(f"--sampled {config.sampled}: the model wrote {len(written)} whole sentences; train it for longer")
 
 
 def trace(written: Sequence[Sequence[Any]], corpus: Corpus) -> dict[str, Any]:
@@ -204,27 +204,29 @@ def trace(written: Sequence[Sequence[Any]], corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def report(out: Findings, found: Mapping[str, list[dict[str, Any]]]) -> None:
+def report(out: Findings, answers: Mapping[str, list[dict[str, Any]]]) -> None:
     """Report how each kind of question was answered, and add the claims."""
     values = out.values
     rows: list[Row] = []
-    subjects = {kind: [each["subject"] for each in found[kind]] for kind in KINDS}
+    subjects = {kind: [each["subject"] for each in answers[kind]] for kind in KINDS}
     for kind, name in KINDS.items():
         for key in ("right", "fluent", "doubt"):
-            values[f"{kind}.{key}"] = proportion([each[key] for each in found[kind]], subjects[kind])
-        values[f"{kind}.sure"] = mean_of([each["sure"] for each in found[kind]], subjects[kind])
+            values[f"{kind}.{key}"] = proportion([each[key] for each in answers[kind]], subjects[kind])
+        values[f"{kind}.sure"] = mean_of([each["sure"] for each in answers[kind]], subjects[kind])
         cells = [Cell(f"{kind}.{key}", ".1%") for key in ("right", "fluent", "doubt")]
-        rows.append([name, str(len(found[kind])), *cells, Cell(f"{kind}.sure", ".2f")])
-    guessed = [float(each["value"] == guess) for each, guess in zip(found["read"], guesses(found["read"]), strict=True)]
+        rows.append([name, str(len(answers[kind])), *cells, Cell(f"{kind}.sure", ".2f")])
+    guessed = [
+        float(each["value"] == guess) for each, guess in zip(answers["read"], guesses(answers["read"]), strict=True)
+    ]
     values["read.guess"] = proportion(guessed, subjects["read"])
     out.gain(
         "read.over_guess",
-        paired([a["right"] - b for a, b in zip(found["read"], guessed, strict=True)], subjects["read"]),
+        paired([a["right"] - b for a, b in zip(answers["read"], guessed, strict=True)], subjects["read"]),
     )
-    values["read.separation"] = separation(found["read"])
-    values["asked.separation"] = separation([*found["read"], *found["untold"]])
-    values["untold.shuffled"] = proportion([each["shuffled"] for each in found["untold"]], subjects["untold"])
-    values["premise.echo"] = proportion([each["echo"] for each in found["premise"]], subjects["premise"])
+    values["read.separation"] = separation(answers["read"])
+    values["asked.separation"] = separation([*answers["read"], *answers["untold"]])
+    values["untold.shuffled"] = proportion([each["shuffled"] for each in answers["untold"]], subjects["untold"])
+    values["premise.echo"] = proportion([each["echo"] for each in answers["premise"]], subjects["premise"])
     header = [
         "question type",
         "number",
@@ -235,7 +237,7 @@ def report(out: Findings, found: Mapping[str, list[dict[str, Any]]]) -> None:
     ]
     out.table("Answers by type of question", header, rows)
     out.dots("Answers that name the true value", "fraction", {name: f"{kind}.right" for kind, name in KINDS.items()})
-    pairs = list(zip(*(found[kind] for kind in ("taught", "reworded", "negated", "often")), strict=True))
+    pairs = list(zip(*(answers[kind] for kind in ("taught", "reworded", "negated", "often")), strict=True))
     if flipped := [float(other["right"] == 0) for one, other, *_ in pairs if one["right"]]:
         values["flipped"] = proportion(flipped)
     for key, place in (("reworded.same", 1), ("negation_ignored", 2), ("often.same", 3)):
@@ -248,7 +250,7 @@ def report(out: Findings, found: Mapping[str, list[dict[str, Any]]]) -> None:
     lost = out.gain("reworded.loss", paired(falls, subjects["taught"]))
     claim(out, lost)
     for kind, name in KINDS.items():
-        for each in found[kind][:2]:
+        for each in answers[kind][:2]:
             text = f"{each['given']} (true: {each['expected']})"
             exchange = Exchange(each["question"], {"": each["given"]}, each["expected"], name)
             out.samples.append(Sample(f"{name}: {each['question']}", text, exchange))

@@ -77,13 +77,13 @@ class HeldOutBooks:
     @cached_property
     def blocks(self) -> list[tuple[int, int]]:
         """The first byte of each block, and the number of its book."""
-        found, start = [], 0
+        blocks, start = [], 0
         for number, book in enumerate(self.books):
             stop = start + len(f"{book}\n\n".encode())
             count = max(1, (stop - start) // BLOCK)
-            found += [(start + (stop - start) * each // count, number) for each in range(count)]
+            blocks += [(start + (stop - start) * each // count, number) for each in range(count)]
             start = stop
-        return found
+        return blocks
 
     def by_block(self, places: np.ndarray, nats: np.ndarray) -> list[float]:
         """Sum losses over blocks; `places` are the first bytes of what they belong to."""
@@ -124,12 +124,12 @@ def prepare(config: ObjectiveConfig) -> Data:
 def run(config: ObjectiveConfig, steps: Steps, out: Findings) -> None:
     """Train on each kind of token under each condition, with evaluations during training of sub-words."""
     data = prepare(config)
-    found: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     for kind, condition in PLAN:
         name = kind if condition == "steps" else f"{kind}.{condition}"
-        found[name] = steps.once(name, _train, kind, condition, data, config)
-    report_training(out, found["sub-words"], data.held_out)
-    report_tokens(out, found, data.held_out)
+        results[name] = steps.once(name, _train, kind, condition, data, config)
+    report_training(out, results["sub-words"], data.held_out)
+    report_tokens(out, results, data.held_out)
     claim_tokens(out)
     out.notes += [
         f"{len(data.held_out.books)} other books are held out, and errors are clustered by book",
@@ -248,12 +248,12 @@ def _look(
     step: int, model: Decoder, tokenizer: Tokenizer, tested: np.ndarray, config: ObjectiveConfig
 ) -> dict[str, Any]:
     """Return loss and a sample; before training also the entropy of the predictions."""
-    found = {"loss": float(token_nats(model, tokenizer, ArrayTokens(tested)).mean())}
+    measured = {"loss": float(token_nats(model, tokenizer, ArrayTokens(tested)).mean())}
     if step == 0:
         logits, _ = next(target_logits(model, tokenizer, ArrayTokens(tested)))
         likely = logits.log_softmax(-1)
-        found["entropy"] = float(-(likely.exp() * likely).sum(-1).mean())
-    return {**found, **_sample(model, tokenizer, config)}
+        measured["entropy"] = float(-(likely.exp() * likely).sum(-1).mean())
+    return {**measured, **_sample(model, tokenizer, config)}
 
 
 def _sample(model: Decoder, tokenizer: Tokenizer, config: ObjectiveConfig) -> dict[str, str]:
@@ -262,13 +262,13 @@ def _sample(model: Decoder, tokenizer: Tokenizer, config: ObjectiveConfig) -> di
     return {"text": " ".join((OPENING + tokenizer.decode(written)).split())}
 
 
-def report_training(out: Findings, found: Mapping[str, Any], held_out: HeldOutBooks) -> None:
+def report_training(out: Findings, measured: Mapping[str, Any], held_out: HeldOutBooks) -> None:
     """Report how loss and text of sub-words change during training, and add the claims."""
-    looks, values = found["looks"], out.values
+    looks, values = measured["looks"], out.values
     values |= {"before": Value(looks[0]["loss"]), "after": Value(looks[-1]["loss"])}
-    values |= {"guessing": Value(math.log(found["vocabulary"])), "before.entropy": Value(looks[0]["entropy"])}
-    tokens = held_out.size / found["bytes_a_token"]
-    values["frequencies"] = Value(sum(found["frequency_blocks"]) / tokens)
+    values |= {"guessing": Value(math.log(measured["vocabulary"])), "before.entropy": Value(looks[0]["entropy"])}
+    tokens = held_out.size / measured["bytes_a_token"]
+    values["frequencies"] = Value(sum(measured["frequency_blocks"]) / tokens)
     lines = {"sub-words": ([look["step"] for look in looks], [look["loss"] for look in looks])}
     levels = {"uniform guessing": "guessing", "token frequencies": "frequencies"}
     out.curves("Loss on held-out text", "steps", "nats per token", lines, levels=levels)
@@ -280,17 +280,17 @@ def report_training(out: Findings, found: Mapping[str, Any], held_out: HeldOutBo
 
     out.claim("begins-by-guessing", guesses)
     per_token = len(held_out.blocks) / tokens
-    gap = per_token * np.subtract(found["frequency_blocks"], found["blocks"])
+    gap = per_token * np.subtract(measured["frequency_blocks"], measured["blocks"])
     learned = out.gain("learned", paired(gap, [book for _, book in held_out.blocks]))
     out.claim("learns", learned)
 
 
-def report_tokens(out: Findings, found: Mapping[str, Mapping[str, Any]], held_out: HeldOutBooks) -> None:
+def report_tokens(out: Findings, results: Mapping[str, Mapping[str, Any]], held_out: HeldOutBooks) -> None:
     """Report bits per byte of every kind of token under every condition."""
     books = [book for _, book in held_out.blocks]
     scale = len(books) / math.log(2) / held_out.size  # nats per block to bits per byte
-    blocks = {name: whole_blocks(name, found) for name in found}
-    for name, each in found.items():
+    blocks = {name: whole_blocks(name, results) for name in results}
+    for name, each in results.items():
         out.values[f"{name}.bits_per_byte"] = mean_of(scale * blocks[name], books)
         for key in ("loss", "steps", "epochs", "bytes_a_token", "vocabulary", "parameters"):
             out.values[f"{name}.{key}"] = Value(each[key])
@@ -299,12 +299,12 @@ def report_tokens(out: Findings, found: Mapping[str, Mapping[str, Any]], held_ou
             out.gain(f"{name}.over.sub-words", paired(scale * (blocks[name] - blocks["sub-words"]), books))
             out.samples.append(Sample(f"{name}, after the last step", each["text"]))
     for kind in ("characters", "words"):
-        share = found["bytes"][f"{kind}.unknown_bytes"] / held_out.size
+        share = results["bytes"][f"{kind}.unknown_bytes"] / held_out.size
         out.values[f"{kind}.unknown_share"] = Value(share)
-    short = np.array(found["sub-words"]["short_blocks"])
+    short = np.array(results["sub-words"]["short_blocks"])
     out.values["sub-words.short.bits_per_byte"] = mean_of(scale * short, books)
     out.gain("bytes.text.over.short", paired(scale * (blocks["bytes.text"] - short), books))
-    report_spelling(out, found, held_out.size)
+    report_spelling(out, results, held_out.size)
     rows: list[Row] = []
     for kind in KINDS:
         cells = [Cell(f"{kind}.{key}", form) for key, form in (
@@ -329,19 +329,19 @@ def key_of(kind: str, condition: str) -> str:
     return f"{kind}.bits_per_byte" if whole else f"{kind}.{condition}.bits_per_byte"
 
 
-def whole_blocks(name: str, found: Mapping[str, Mapping[str, Any]]) -> Float[np.ndarray, " N"]:
+def whole_blocks(name: str, results: Mapping[str, Mapping[str, Any]]) -> Float[np.ndarray, " N"]:
     """Return nats by block, with the spelling of what is unknown by the model of bytes of the same condition."""
     kind, _, condition = name.partition(".")
-    speller = found[f"bytes.{condition}" if condition else "bytes"]
-    return np.add(found[name]["blocks"], speller.get(f"{kind}.spelled_blocks", 0.0))
+    speller = results[f"bytes.{condition}" if condition else "bytes"]
+    return np.add(results[name]["blocks"], speller.get(f"{kind}.spelled_blocks", 0.0))
 
 
-def report_spelling(out: Findings, found: Mapping[str, Mapping[str, Any]], size: int) -> None:
+def report_spelling(out: Findings, results: Mapping[str, Mapping[str, Any]], size: int) -> None:
     """Report what spelling takes, how much of it known words waste, and what 8 bits a byte would be instead."""
     for name, speller in (("words", "bytes"), ("words.text", "bytes.text")):
-        by, unknown = found[speller], max(1, found["bytes"]["words.unknown_bytes"])
+        by, unknown = results[speller], max(1, results["bytes"]["words.unknown_bytes"])
         out.values[f"{name}.spelling"] = Value(sum(by["words.spelled_blocks"]) / math.log(2) / unknown)
-        charged = (sum(found[name]["blocks"]) / math.log(2) + 8 * by["words.unknown_bytes"]) / size
+        charged = (sum(results[name]["blocks"]) / math.log(2) + 8 * by["words.unknown_bytes"]) / size
         out.values[f"{name}.charged"] = Value(charged)
         per_word = by["words.unknown"] / math.log(2) / size
         out.values[f"{name}.saved"] = mean_of(per_word * np.array(by.get("saved", [0.0])))

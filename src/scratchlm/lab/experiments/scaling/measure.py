@@ -98,8 +98,8 @@ def fit_rates(losses: Mapping[tuple[int, int, float], float]) -> RateRule:
         [*own[(at := cells.index((width, tokens)))], math.log(factor) ** 2, *(math.log(factor) * moved[at])]
         for width, tokens, factor in losses
     ]
-    found = np.linalg.lstsq(np.array(rows), np.array(list(losses.values())), rcond=1e-9)[0][len(cells) :]
-    curvature, slopes = float(found[0]), found[1:]
+    solution = np.linalg.lstsq(np.array(rows), np.array(list(losses.values())), rcond=1e-9)[0][len(cells) :]
+    curvature, slopes = float(solution[0]), solution[1:]
     if curvature > 0:
         level, by_width, by_tokens = (float(slope) for slope in -slopes / (2 * curvature))
     else:
@@ -204,21 +204,21 @@ def run(config: ScalingConfig, steps: Steps, out: Findings) -> None:
     """Train each size on each number of tokens, predict the larger run, and only then train it."""
     texts = texts_of(config, steps.shared)
     trainer = Trainer(config, texts, steps)
-    found = {(width, n): trainer.cell(width, n) for width in config.widths for n in config.tokens}
+    cells = {(width, n): trainer.cell(width, n) for width in config.widths for n in config.tokens}
     for factor in FACTORS:
         trainer.trial(config.widths[0], config.tokens[-1], factor)  # what the rule loses where it was not tuned
     few, many = config.tokens[0], config.tokens[-2]
     repeated = trainer.repeated(config.widths[1], few, many)
     scale = 1 / math.log(2) / texts.book_bytes
     coming = planned(config.larger_width, config.larger_tokens, config, texts.tokenizer)
-    runs = [run_of(each, scale) for each in found.values()]
-    everything = [each["parameters"] for each in (*found.values(), coming)]
+    runs = [run_of(each, scale) for each in cells.values()]
+    everything = [each["parameters"] for each in (*cells.values(), coming)]
     prediction = steps.once("prediction", _predict, runs, run_of(coming, scale), everything, config.seed)
     factor = trainer.chosen(config.larger_width, config.larger_tokens)
     larger = trainer.trial(config.larger_width, config.larger_tokens, factor)
-    rates = {cell: (trainer.chosen(*cell), trainer.rule.factor(*cell)) for cell in found}
+    rates = {cell: (trainer.chosen(*cell), trainer.rule.factor(*cell)) for cell in cells}
     out.values["rate.larger"] = Value(factor)
-    report(out, Measured(config, scale, found, rates, trainer.trials, repeated, prediction, larger))
+    report(out, Measured(config, scale, cells, rates, trainer.trials, repeated, prediction, larger))
     out.values["held_out_bytes"] = Value(texts.book_bytes)
     out.notes += [
         f"{len(texts.books)} books are held out, the first {EACH_BOOK:,} tokens of each; gains are clustered by book",
@@ -226,10 +226,10 @@ def run(config: ScalingConfig, steps: Steps, out: Findings) -> None:
     ]
 
 
-def run_of(found: dict[str, Any], scale: float) -> Run:
+def run_of(measured: dict[str, Any], scale: float) -> Run:
     """Return a run for the laws; N counts matrix weights inside blocks, as Kaplan et al. do without embeddings."""
-    bits = scale * sum(found["books"]) if "books" in found else math.nan
-    return Run(found["weights"], found["tokens"], found["flops"], bits)
+    bits = scale * sum(measured["books"]) if "books" in measured else math.nan
+    return Run(measured["weights"], measured["tokens"], measured["flops"], bits)
 
 
 def _predict(runs: list[Run], coming: Run, everything: list[int], seed: int) -> dict[str, Any]:

@@ -51,14 +51,14 @@ class Measured:
         few = self.config.tokens[0]
         return sorted({factor for width, tokens, factor in self.trials if tokens == few})
 
-    def bits(self, found: Found) -> float:
+    def bits(self, cell: Found) -> float:
         """Return the held-out bits per byte of a run."""
-        return self.scale * float(sum(found["books"]))
+        return self.scale * float(sum(cell["books"]))
 
     def gain(self, worse: Found, better: Found) -> np.ndarray:
         """Return in bits per byte what each held-out book adds to the gain of one run over another, times books."""
-        found: np.ndarray = self.scale * len(worse["books"]) * np.subtract(worse["books"], better["books"])
-        return found
+        gains: np.ndarray = self.scale * len(worse["books"]) * np.subtract(worse["books"], better["books"])
+        return gains
 
 
 def report(out: Findings, measured: Measured) -> None:
