@@ -10,7 +10,7 @@ import pytest
 from scratchlm.base.config import read_known, read_toml
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, sha256_of
-from scratchlm.base.reading import read_plain_text, require_table, whole
+from scratchlm.base.reading import intact, read_plain_text, require_table
 from scratchlm.base.runfolder import read_log
 from scratchlm.training.config import ScheduleConfig
 
@@ -74,7 +74,7 @@ def test_known_values_are_read_by_their_types_and_others_passed_over(tmp_path: P
 
 def test_faults_of_a_file_are_told_as_such_and_bugs_are_not_hidden() -> None:
     for fault in (lambda: {}["a"], lambda: 1 // 0, lambda: int("x"), lambda: require_table(1, "inside")):
-        with pytest.raises(UserError), whole("f", "thing"):
+        with pytest.raises(UserError), intact("f", "thing"):
             fault()
-    with pytest.raises(AssertionError), whole("f", "thing"):
+    with pytest.raises(AssertionError), intact("f", "thing"):
         raise AssertionError

@@ -23,7 +23,7 @@ from scratchlm.model.config import DecoderConfig, ExpertsConfig, NgramEmbeddingC
 from scratchlm.training.config import SpikeConfig, TrainingConfig
 from scratchlm.training.distributed import gradient_sums
 from scratchlm.training.distributed.copies import Copies
-from scratchlm.training.distributed.parts import whole
+from scratchlm.training.distributed.parts import full_tensor
 from scratchlm.training.distributed.ranks import joined
 from scratchlm.training.loop import Loop
 from scratchlm.training.microbatches import NO_MEMORY
@@ -70,7 +70,7 @@ def step(
     batches = lambda state: iter([(batch_of(rows, packed), {"index": 1})])  # noqa: E731
     loop = Loop(decoder, batches, config, placement=ranks.placement(decoder, CPU, sharding))
     loop.optimizers.step = lambda: found.update(  # type: ignore[method-assign]
-        {name: whole(p.grad).clone() for name, p in loop.decoder.named_parameters() if p.grad is not None}
+        {name: full_tensor(p.grad).clone() for name, p in loop.decoder.named_parameters() if p.grad is not None}
     )
     (record,) = loop.steps()
     told = {"loss": record.loss, "gradient norm": record.gradient_norm}

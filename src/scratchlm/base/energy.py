@@ -19,7 +19,7 @@ class EnergyCounter:
         packages = [
             (path, _package(path)) for path in sorted(counters.glob("intel-rapl:*")) if path.name.count(":") == 1
         ]
-        self._packages = {path: whole for path, whole in packages if whole is not None}
+        self._packages = {path: package for path, package in packages if package is not None}
         """Packages, and the microjoules after which the counter of each begins again."""
         self._last = {path: _read(path / "energy_uj") for path in self._packages}
         self._sum = 0
@@ -28,10 +28,10 @@ class EnergyCounter:
         """Return the joules so far, or None where nothing is counted."""
         if not self._packages:
             return None
-        for path, whole in self._packages.items():
+        for path, package in self._packages.items():
             now, before = _read(path / "energy_uj"), self._last[path]
             if now is not None and before is not None:
-                self._sum += (now - before) % (whole + 1)
+                self._sum += (now - before) % (package + 1)
                 self._last[path] = now
         return self._sum / 1e6
 

@@ -38,11 +38,11 @@ def stored_path(path: Path, folder: Path) -> str:
 
     On another drive, which no such path reaches, it is absolute.
     """
-    whole = Path(os.path.abspath(path))
+    absolute = Path(os.path.abspath(path))
     try:  # links are followed, as the system follows them before it goes up
-        seen = os.path.relpath(Path(os.path.realpath(whole.parent)) / whole.name, os.path.realpath(folder))
+        seen = os.path.relpath(Path(os.path.realpath(absolute.parent)) / absolute.name, os.path.realpath(folder))
     except ValueError:
-        return whole.as_posix()
+        return absolute.as_posix()
     spelled = Path(seen).as_posix()
     return spelled if spelled.startswith("../") or spelled == ".." else f"./{spelled}"
 

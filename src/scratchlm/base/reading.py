@@ -76,7 +76,7 @@ def describe(value: Any) -> str:
 
 
 @contextmanager
-def whole(where: Path | str, what: str) -> Iterator[None]:
+def intact(where: Path | str, what: str) -> Iterator[None]:
     """Turn what goes wrong when a file's values are taken apart into one line that names the file.
 
     For code that does nothing but read: a value of another kind, a missing key, a number out of all bounds is then the

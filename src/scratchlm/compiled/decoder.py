@@ -184,11 +184,11 @@ class CompiledDecoder:
 
     def _for(self, rows: int, wanted: int) -> Work:
         """Return the arrays of some rows and some logits: the first ones of those that are held."""
-        held = self._arrays
-        if len(held.stream) < rows or len(held.logits) < wanted:
-            held = self._arrays = self._buffers(max(rows, len(held.stream)), max(wanted, len(held.logits)))
-        parts = {name: each[:rows] for name, each in held._asdict().items() if name not in ("heads", "logits")}
-        return Work(heads=Heads(*(each[:rows] for each in held.heads)), logits=held.logits[:wanted], **parts)
+        arrays = self._arrays
+        if len(arrays.stream) < rows or len(arrays.logits) < wanted:
+            arrays = self._arrays = self._buffers(max(rows, len(arrays.stream)), max(wanted, len(arrays.logits)))
+        parts = {name: each[:rows] for name, each in arrays._asdict().items() if name not in ("heads", "logits")}
+        return Work(heads=Heads(*(each[:rows] for each in arrays.heads)), logits=arrays.logits[:wanted], **parts)
 
     def _buffers(self, rows: int, wanted: int) -> Work:
         sizes = self._sizes

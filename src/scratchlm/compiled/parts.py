@@ -93,8 +93,8 @@ def add_scores(query: Any, keys: Any, scores: Any) -> None:
     """Set `scores (BLOCK,)` to the products of a query with the keys `(E, BLOCK)` of one block."""
     scores[:] = f32(0)
     channels = query.size
-    whole = channels - channels % 8
-    for e in range(0, whole, 8):
+    blocks_of_8 = channels - channels % 8
+    for e in range(0, blocks_of_8, 8):
         q0, q1, q2, q3 = query[e], query[e + 1], query[e + 2], query[e + 3]
         q4, q5, q6, q7 = query[e + 4], query[e + 5], query[e + 6], query[e + 7]
         k0, k1, k2, k3 = keys[e], keys[e + 1], keys[e + 2], keys[e + 3]
@@ -103,7 +103,7 @@ def add_scores(query: Any, keys: Any, scores: Any) -> None:
             scores[t] += (
                 q0 * k0[t] + q1 * k1[t] + q2 * k2[t] + q3 * k3[t] + q4 * k4[t] + q5 * k5[t] + q6 * k6[t] + q7 * k7[t]
             )
-    for e in range(whole, channels):
+    for e in range(blocks_of_8, channels):
         q0, k0 = query[e], keys[e]
         for t in range(BLOCK):
             scores[t] += q0 * k0[t]

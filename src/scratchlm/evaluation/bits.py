@@ -138,8 +138,8 @@ def target_logits(
     decoder.eval()
     device = decoder.device
     size, first = length or decoder.config.context, first_token(tokenizer) or 0
-    whole = whole_windows(tokens, size, rows, first)
-    for batch in whole if stride is None else overlapping_windows(tokens, size, stride, rows, first):
+    windows = whole_windows(tokens, size, rows, first)
+    for batch in windows if stride is None else overlapping_windows(tokens, size, stride, rows, first):
         given = batch.to(device)
         wanted = given.targets != IGNORED
         hidden = decoder.hidden(given.ids)

@@ -69,10 +69,10 @@ def encode_requests(
     if start is None and any(not text for text, _ in moved):
         raise UserError("the tokenizer has no end-of-text token, after which a text could begin")
     begin = () if tokenizer.begin_of_text is None else (tokenizer.begin_of_text,)
-    whole = tokenizer.encode_batch([text + more for text, more in moved])
+    joined = tokenizer.encode_batch([text + more for text, more in moved])
     contexts = tokenizer.encode_batch([text for text, _ in moved])
     encoded = []
-    for (text, more), ids, before in zip(moved, whole, contexts, strict=True):
+    for (text, more), ids, before in zip(moved, joined, contexts, strict=True):
         cut = len(before) if text else 0
         ahead = (*begin, *map(int, ids[:cut])) if text else (int(start or 0),)
         if not len(ids[cut:]):

@@ -71,10 +71,10 @@ class EvaluateResult(Result):
         return {**values, **counted, "unknown": self.unknown, "seconds": self.seconds}
 
     def __rich__(self) -> str:
-        held = self.held_out
+        scores = self.held_out
         sentence = (
-            f"{held.bits_per_byte:.4f} bits per byte, loss {held.loss:.4f} nats a token, perplexity "
-            f"{held.perplexity:.2f}, over {held.tokens:,} tokens ({held.text_bytes:,} bytes, {self.documents:,} "
+            f"{scores.bits_per_byte:.4f} bits per byte, loss {scores.loss:.4f} nats a token, perplexity "
+            f"{scores.perplexity:.2f}, over {scores.tokens:,} tokens ({scores.text_bytes:,} bytes, {self.documents:,} "
             f"documents), each predicted once; {self.seconds:.1f} s"
         )
         if self.ngrams is not None:
@@ -215,11 +215,11 @@ def evaluate_tasks(config: EvaluateConfig, stored: Sequence[TaskResult] = ()) ->
             scored.contaminated = contamination(task, config.trained_on)
         scored.digest = _digest(task, examples.get(task.name))
         results.append(scored)
-    whole = result()
+    finished = result()
     if config.out is not None:
-        write_result(config.out, whole)
+        write_result(config.out, finished)
         work.discard()
-    return whole
+    return finished
 
 
 def _stopped(partial: TasksResult, work: Work) -> str:

@@ -30,7 +30,7 @@ from scratchlm.runs.run import (
     begin_run,
     device_name,
     end_run,
-    held,
+    hold,
     run_fit,
     stored_values,
     write_run_result,
@@ -131,7 +131,7 @@ def finetune(
     Raises `UserError` for data or a model that cannot be used, and `Interrupted` after Ctrl-C, with everything saved.
     """
     started = time.perf_counter()
-    with held(config):
+    with hold(config):
         config = resolved(config)
         require_trackers(config.track)
         data = () if read is None else (read(config),)

@@ -25,7 +25,7 @@ from scratchlm.finetuning.supervised import Answer, answers_to, instruct_batches
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import Decoder
 from scratchlm.reports.changes import Answers, first_changed, judge_answers
-from scratchlm.runs.run import held
+from scratchlm.runs.run import hold
 from scratchlm.text.counts import Counts
 from scratchlm.text.records import read_records
 from scratchlm.text.sources import open_source
@@ -112,7 +112,7 @@ def finetune_instruct(config: InstructTrainingConfig, on_step: OnStep | None = N
     """
     if not config.preview:
         return finetune(config, InstructStage, _read, on_step)
-    with held(config):
+    with hold(config):
         preview(config)
     return None
 

@@ -126,20 +126,20 @@ class PreferStage(Stage[PreferTrainingConfig, PreferResult]):
         self.config = config = with_split(config, len(train_side) + len(held_side))
         length, self.pad = config.training.sequence_length, pad_of(model.tokenizer)
         pairs, left = render_pairs(model.template, train_side, length)
-        held, left_held = render_pairs(model.template, held_side, length)
+        held_pairs, left_held = render_pairs(model.template, held_side, length)
         self.at_once = max(1, config.training.batch_size // 2)  # pairs of a batch
         if isinstance(config.loss, RewardConfig):
             add_classes(model.decoder, ("reward",), "last", config.seed)
             model.classes = Classes(("reward",))
         else:
             pairs = self._referred(model.decoder, pairs) if isinstance(config.loss, REFERRING) else pairs
-            held = self._referred(model.decoder, held)
+            held_pairs = self._referred(model.decoder, held_pairs)
         self.left_out = equal + left + left_held
         self.pairs = pairs
         self.batches = PairBatches(pairs, config.training.batch_size, length, config.seed, self.pad)
         self.an_epoch = math.ceil(len(pairs) / self.at_once)
         self.loss = preference_loss(config.loss)
-        self.held = sorted(held, key=lambda pair: len(pair.chosen.ids))
+        self.held = sorted(held_pairs, key=lambda pair: len(pair.chosen.ids))
         self.rows = list(self._laid(self.held))
 
     def begin(self, model: SavedModel) -> None:

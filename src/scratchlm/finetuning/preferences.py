@@ -100,9 +100,9 @@ def render_pairs(
 
 def _last_turn(template: ChatTemplate, messages: Messages) -> Rendered:
     """Render a conversation in which the last turn alone is a target."""
-    whole = template.render(messages)
+    rendered = template.render(messages)
     asked = len(template.render(messages[:-1], reply=True).ids)
-    return Rendered(whole.ids, [wanted and place >= asked for place, wanted in enumerate(whole.mask)])
+    return Rendered(rendered.ids, [wanted and place >= asked for place, wanted in enumerate(rendered.mask)])
 
 
 @dataclass(frozen=True)

@@ -44,9 +44,9 @@ def encode_rows(
     end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
     before, after = prompt.split("{text}")
     room = context - len(begin) - len(end)
-    whole = [ids.tolist() for ids in tokenizer.encode_batch([before + text + after for text in texts])]
-    parts = [[ids] for ids in whole]
-    too_long = [index for index, ids in enumerate(whole) if len(ids) > room]
+    encoded = [ids.tolist() for ids in tokenizer.encode_batch([before + text + after for text in texts])]
+    parts = [[ids] for ids in encoded]
+    too_long = [index for index, ids in enumerate(encoded) if len(ids) > room]
     if too_long:
         first = tokenizer.encode(before) if before else []
         last = tokenizer.encode_after(after) if after else []

@@ -67,8 +67,8 @@ class Engine:
         for request in self.running:
             request.blocks, request.cached = [], 0
         dtype = self.decoder.dtype
-        held = self.most if self.decoder.device.type == "cpu" else min(self.most, FIRST_BLOCKS)
-        self.blocks, self.pool = Blocks(self.decoder, held, dtype), Pool(held)
+        positions = self.most if self.decoder.device.type == "cpu" else min(self.most, FIRST_BLOCKS)
+        self.blocks, self.pool = Blocks(self.decoder, positions, dtype), Pool(positions)
         self._weights = Weights(self.decoder)
         self._compiled = compiled_form(self.decoder, self.blocks) if self._wanted else None
 
@@ -289,8 +289,8 @@ class Engine:
     def _propose(self, request: Request) -> None:
         """Have the next tokens of a text guessed, where it has a drafter and there is memory for them."""
         request.draft, drafter = [], request.extras.drafter
-        held = BLOCK * (len(request.blocks) + self.pool.available) - request.cached - 1
-        most = min(request.left - 1, self.context - len(request.seen), held)
+        room = BLOCK * (len(request.blocks) + self.pool.available) - request.cached - 1
+        most = min(request.left - 1, self.context - len(request.seen), room)
         if drafter is not None and most > 0 and request.pending == 1:
             guesses, size = drafter.propose(request.ids, most)[:most], self.decoder.config.vocabulary_size
             request.draft = list(itertools.takewhile(lambda id: id < size, guesses))

@@ -35,7 +35,7 @@ class Weights:
 @torch.no_grad()
 def _state(decoder: Decoder) -> tuple[list[tuple[int, int]], list[float], list[str | None]]:
     """Return place and count of writes of each tensor, some values of each, and the adapters in use."""
-    held = [parameter for parameter in decoder.parameters() if not parameter.is_meta]
-    counts = [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in held]
-    some = [each.flatten()[:: max(1, each.numel() // SAMPLES)].float() for each in held]
+    parameters = [parameter for parameter in decoder.parameters() if not parameter.is_meta]
+    counts = [(each.data_ptr(), 0 if each.is_inference() else each._version) for each in parameters]
+    some = [each.flatten()[:: max(1, each.numel() // SAMPLES)].float() for each in parameters]
     return counts, torch.cat(some).tolist(), [layer.active for layer in adapted(decoder).values()]

@@ -46,13 +46,13 @@ class Inspected(Result):
             parts.add_row(name, f"{count:,}", f"{100 * count / self.parameters:.1f}%")
         parts.add_row("all", f"{self.parameters:,}", "")
         weights = ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in self.weight_bytes.items())
-        each, whole = self.cache_bytes_per_token, self.cache_bytes_per_token * self.context / 1e6
+        each, full = self.cache_bytes_per_token, self.cache_bytes_per_token * self.context / 1e6
         rows = {"family": self.family}
         rows["shape"] = f"{self.layers} layers of {self.width}, a context of {self.context:,}"
         if self.active != self.parameters:
             rows["active"] = f"{self.active:,} parameters a token"
         rows["memory in MB"] = f"{weights} (stored as {self.stored_as})"
-        rows["cache"] = f"{each:,} bytes a token in bf16, {whole:,.1f} MB when the context is full"
+        rows["cache"] = f"{each:,} bytes a token in bf16, {full:,.1f} MB when the context is full"
         rows["tokenizer"] = f"{self.tokenizer}, {self.vocabulary:,} ids; special: {', '.join(self.specials)}"
         rows["conversations"] = self.template
         facts = Table(show_header=False)

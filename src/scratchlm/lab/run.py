@@ -63,8 +63,8 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     ended = stored is not None and (out / RESULT_FILE).exists() and repeats(out)
     for key, path in files.items():
         if (config.force or ended) and out.resolve() in path.resolve().parents:
-            held = f"holds {path}, which this run reads ({key})"
-            raise UserError(f"--out {out}: is started over, and {held}; move that file")
+            problem = f"holds {path}, which this run reads ({key})"
+            raise UserError(f"--out {out}: is started over, and {problem}; move that file")
     wanted = config.threads or (None if stored is None else int(stored.machine.get("threads") or 0) or None)
     outcome.machine["threads"] = set_threads(wanted)
     guesses = ask(name) if config.guess else None

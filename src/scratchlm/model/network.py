@@ -113,8 +113,8 @@ class SequenceModel(nn.Module):
     def parameter_count(self) -> int:
         """Count distinct parameters; a tied head is counted once, and a quantized matrix as what it stands for."""
         packed = [part for part in self.modules() if isinstance(part, QuantizedWeight)]
-        held = {id(each) for part in packed for each in part.stored}
-        plain = sum(each.numel() for each in self.parameters() if id(each) not in held)
+        stored = {id(each) for part in packed for each in part.stored}
+        plain = sum(each.numel() for each in self.parameters() if id(each) not in stored)
         return plain + sum(math.prod(part.shape) for part in packed)
 
 

@@ -159,9 +159,10 @@ class Published(Result):
         weights = ", ".join(f"{size / 1e9:,.2f} in {name}" for name, size in self.weight_bytes.items())
         table.add_row("weights, GB", weights)
         table.add_row("training, GB", f"{self.training_bytes / 1e9:,.1f} and activations (Adam, fp32)")
-        whole = self.cache_bytes_per_token * self.context / 1e9
+        gigabytes = self.cache_bytes_per_token * self.context / 1e9
         table.add_row(
-            "cache", f"{self.cache_bytes_per_token:,} bytes a token in bf16; {whole:,.2f} GB at {self.context:,} tokens"
+            "cache",
+            f"{self.cache_bytes_per_token:,} bytes a token in bf16; {gigabytes:,.2f} GB at {self.context:,} tokens",
         )
         table.add_row("training FLOPs", f"{self.training_flops:.3g} for {self.tokens:.3g} tokens")
         table.add_row("scale", beside_reference(self.parameters, self.tokens, self.training_flops))

@@ -12,7 +12,7 @@ from scratchlm.pretraining.config import PretrainConfig
 from scratchlm.pretraining.sweep.run import sweep
 from scratchlm.pretraining.train import PretrainResult, train
 from scratchlm.runs.resuming import begun_by_this_torchrun, lowered, settings_to_resume
-from scratchlm.runs.run import held
+from scratchlm.runs.run import hold
 from scratchlm.training.distributed.ranks import joined
 from scratchlm.training.loop import OnStep
 
@@ -28,7 +28,7 @@ def pretrain(config: PretrainConfig, on_step: OnStep | None = None) -> PretrainR
         out = config.out
         if out is not None and ranks.from_first(lambda: begun_by_this_torchrun(out)):
             config = PretrainConfig(resume=out, threads=config.threads)
-        ranks.from_first(lambda: stack.enter_context(held(config, alone=False)))
+        ranks.from_first(lambda: stack.enter_context(hold(config, alone=False)))
         raise_all(config.missing())
         if config.resume is not None:
             config = _resumed(config, config.resume)

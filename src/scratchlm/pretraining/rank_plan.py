@@ -36,8 +36,8 @@ class RankPlan:
     @property
     def total(self) -> int:
         """Bytes of any rank but the first, at the peak: activations go as gradients come."""
-        held = self.memory
-        return held.weights + held.optimizer + max(held.gradients, held.activations) + self.gathered
+        numbers = self.memory
+        return numbers.weights + numbers.optimizer + max(numbers.gradients, numbers.activations) + self.gathered
 
 
 def plan_of_rank(

@@ -66,7 +66,7 @@ NOT_STORED = ("out", "resume", "allow_changes", "force", "json")
 """Settings that say where and how to run, not what."""
 
 
-def held(config: Any, *, alone: bool = True) -> AbstractContextManager[None]:
+def hold(config: Any, *, alone: bool = True) -> AbstractContextManager[None]:
     """Hold the run folder that `config` names: one process at a time writes a run, and only what is ours goes.
 
     A run to resume is held as it is, a new one must find its folder free, or replaceable by `force`. A folder with a

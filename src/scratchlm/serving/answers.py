@@ -85,7 +85,7 @@ class Answers:
         reason = "stop" if event.finish_reason == "cancelled" else event.finish_reason
         return Piece(index, text, event.tokens, event.logprobs, reason)
 
-    async def whole(self) -> list[Answer]:
+    async def complete(self) -> list[Answer]:
         """Return all answers at their ends. Raises the `ApiError` that ended one of them."""
         answers = [Answer() for _ in self.requests]
         async for piece in self.pieces():
@@ -99,7 +99,7 @@ class Answers:
 
 async def unless_gone(answers: Answers, gone: asyncio.Future[None]) -> list[Answer]:
     """Return all answers; where the client leaves before, cancel them and raise `ApiError`."""
-    writing = asyncio.ensure_future(answers.whole())
+    writing = asyncio.ensure_future(answers.complete())
     try:
         both: set[asyncio.Future[Any]] = {writing, gone}
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

@@ -54,18 +54,18 @@ async def answer(body: ChatRequest, served: Served, worker: Worker, compiler: Co
     answers = Answers(worker, served, requests, stop_texts(body, served))
     if body.stream and not _offered(body):
         return Events(_stream(body, served, prompt, answers), answers.cancel)
-    whole = await unless_gone(answers, leaving(request))
-    counted = usage([prompt], sum(len(each.tokens) for each in whole))
-    choices = await asyncio.to_thread(_choices, body, served, whole)  # log-probabilities may be many megabytes
+    written = await unless_gone(answers, leaving(request))
+    counted = usage([prompt], sum(len(each.tokens) for each in written))
+    choices = await asyncio.to_thread(_choices, body, served, written)  # log-probabilities may be many megabytes
     if body.stream:
         return Events(_whole_as_stream(body, served, choices, counted), answers.cancel)
     whole_body = {**heading("chatcmpl", "chat.completion", served), "choices": choices, "usage": counted}
     return await asyncio.to_thread(JSONResponse, whole_body)
 
 
-def _choices(body: ChatRequest, served: Served, whole: Sequence[Answer]) -> list[dict[str, Any]]:
+def _choices(body: ChatRequest, served: Served, written: Sequence[Answer]) -> list[dict[str, Any]]:
     choices = []
-    for index, each in enumerate(whole):
+    for index, each in enumerate(written):
         text, calls = _calls(each.text) if _offered(body) else (each.text, [])
         message: dict[str, Any] = {"role": "assistant", "content": text or None if calls else text, "refusal": None}
         choice: dict[str, Any] = {"index": index, "message": message, "finish_reason": each.finish_reason}

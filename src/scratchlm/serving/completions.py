@@ -48,14 +48,14 @@ async def complete(
     answers = Answers(worker, served, requests, stop_texts(body, served))
     if body.stream:
         return Events(_stream(body, served, prompts, answers), answers.cancel)
-    whole = await unless_gone(answers, leaving(request))
-    return await asyncio.to_thread(_response, body, served, prompts, whole)  # log-probabilities may be many megabytes
+    written = await unless_gone(answers, leaving(request))
+    return await asyncio.to_thread(_response, body, served, prompts, written)  # log-probabilities may be many megabytes
 
 
 def _response(
-    body: CompletionRequest, served: Served, prompts: Sequence[Sequence[int]], whole: Sequence[Answer]
+    body: CompletionRequest, served: Served, prompts: Sequence[Sequence[int]], written: Sequence[Answer]
 ) -> JSONResponse:
-    offsets = [0] * len(whole)
+    offsets = [0] * len(written)
     choices = [
         {
             "index": index,
@@ -63,9 +63,9 @@ def _response(
             "logprobs": _logprobs(body, served.tokenizer, answer.tokens, answer.logprobs, offsets, index),
             "finish_reason": answer.finish_reason,
         }
-        for index, answer in enumerate(whole)
+        for index, answer in enumerate(written)
     ]
-    counted = usage(prompts, sum(len(answer.tokens) for answer in whole))
+    counted = usage(prompts, sum(len(answer.tokens) for answer in written))
     return JSONResponse({**heading("cmpl", "text_completion", served), "choices": choices, "usage": counted})
 
 

@@ -130,8 +130,8 @@ def _served(name: str, model: LanguageModel, config: ServeConfig) -> Served:
 def _blocks(decoder: Decoder, config: ServeConfig) -> int:
     """Return how many blocks of the cache are held: as many as all rows could use, within the memory allowed."""
     size = sum(attention.cache_numbers for attention in decoder.attentions) * BLOCK * decoder.dtype.itemsize
-    whole = -(-decoder.config.context // BLOCK)
-    return max(whole, min(config.rows * whole, (config.cache_mib << 20) // size))
+    blocks = -(-decoder.config.context // BLOCK)
+    return max(blocks, min(config.rows * blocks, (config.cache_mib << 20) // size))
 
 
 def find(models: Mapping[str, Served], name: str) -> Served:

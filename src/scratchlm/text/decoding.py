@@ -75,14 +75,14 @@ def text_blocks(path: Path) -> Iterator[str]:
     encoding, offset, chunks = _open_text(path)
     decoder = codecs.getincrementaldecoder(encoding)()
     for chunk in chain(chunks, [b""]):
-        held = len(decoder.getstate()[0])  # bytes of the chunk before, which belong to the next character
+        pending = len(decoder.getstate()[0])  # bytes of the chunk before, which belong to the next character
         try:
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             byte = f"0x{error.object[error.start]:02x}" if error.start < len(error.object) else "the end"
             raise BadFile(
                 "wrong encoding",
-                f"{path}: not {encoding.upper()}: {byte} at byte {offset - held + error.start:,} ({error.reason}); "
+                f"{path}: not {encoding.upper()}: {byte} at byte {offset - pending + error.start:,} ({error.reason}); "
                 "convert it, for example iconv -f LATIN1 -t UTF-8",
             ) from error
         offset += len(chunk)

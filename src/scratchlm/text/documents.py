@@ -118,19 +118,19 @@ def _read_text(path: Path, blocks: Iterator[str], separator: str | None, counts:
 
 def _plain(blocks: Iterator[str], counts: Counts) -> Iterator[str]:
     r"""Remove NULs and replace \r\n by \n, before chunking, which must see the final characters."""
-    held = ""  # a carriage return at the end of a block, whose line feed may begin the next
+    pending = ""  # a carriage return at the end of a block, whose line feed may begin the next
     windows = False
     for block in blocks:
-        text = held + block
-        held = "\r" if text.endswith("\r") else ""
-        text = _without_nul(text[:-1] if held else text, counts)
+        text = pending + block
+        pending = "\r" if text.endswith("\r") else ""
+        text = _without_nul(text[:-1] if pending else text, counts)
         if "\r\n" in text:
             windows = True
             text = text.replace("\r\n", "\n")
         if text:
             yield text
-    if held:
-        yield held
+    if pending:
+        yield pending
     if windows:
         counts.repair(LINE_ENDS)
 

@@ -106,9 +106,9 @@ def _held_out_runs(documents: Iterable[Document], run: int) -> tuple[Hashes, NDA
         words.append(word_hashes(document.text))
         if document.continued:
             continue
-        whole = np.concatenate(words)
+        joined = np.concatenate(words)
         words = []
-        runs = run_hashes(whole, run) if len(whole) >= run else _short(whole)
+        runs = run_hashes(joined, run) if len(joined) >= run else _short(joined)
         hashes.append(runs)
         sizes.append(len(runs))
         names.append(document.source)

@@ -25,7 +25,7 @@ def sentences_of(paragraph: str) -> list[str]:
     return [*parts, last] if last else parts
 
 
-def whole(sentence: str) -> bool:
+def is_whole(sentence: str) -> bool:
     """Return whether a string looks like a whole sentence, by its beginning, its end and its words."""
     return bool(re.match(r"[\"'“‘(]*[A-Z]", sentence) and re.search(r"[.!?][\"'”’)]*$", sentence)) and (
         4 <= len(_WORD.findall(sentence)) <= 60
@@ -37,7 +37,7 @@ def passages_of(text: str, most: int = 800) -> Iterator[list[str]]:
     for paragraph in re.split(r"\n\s*\n", text):
         run: list[str] = []
         for sentence in sentences_of(paragraph):
-            if not whole(sentence):
+            if not is_whole(sentence):
                 if run:
                     yield run
                 run = []

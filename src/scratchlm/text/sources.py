@@ -68,9 +68,9 @@ class OpenedSource:
 
     def _inside(self, path: Path) -> str:
         """Return a file's path relative to the parent of the path that was given."""
-        whole = os.path.abspath(path)
-        above = next(top for top in map(os.path.abspath, self.paths) if Path(whole).is_relative_to(top))
-        return printable(Path(whole).relative_to(os.path.dirname(above)).as_posix())
+        absolute = os.path.abspath(path)
+        above = next(top for top in map(os.path.abspath, self.paths) if Path(absolute).is_relative_to(top))
+        return printable(Path(absolute).relative_to(os.path.dirname(above)).as_posix())
 
 
 def open_source(
@@ -134,8 +134,8 @@ def read_source(source: Source, path: Path, counts: Counts) -> Iterator[Document
     # Counts are of books and articles, not of the chunks and lines in which they are read.
     aside = Counts()
     parts = read_documents([path], text_column=None, split_on=None, strict=False, counts=aside)
-    whole = _book(parts, source) if source.layout == "gutenberg" else _articles(parts, source)
-    for document in whole:
+    documents = _book(parts, source) if source.layout == "gutenberg" else _articles(parts, source)
+    for document in documents:
         counts.read += 1
         yield document
     counts.files += aside.files

@@ -16,7 +16,7 @@ from typing import Any
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
-from scratchlm.base.reading import whole
+from scratchlm.base.reading import intact
 from scratchlm.tokens.merging import merges_hold
 from scratchlm.tokens.patterns import GPT2, SMOLLM
 from scratchlm.tokens.vocabulary import (
@@ -201,7 +201,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     data = read_json(path)
     beside = path.with_name(ENDS_FILE)
     try:
-        with whole(path, "tokenizer.json"):
+        with intact(path, "tokenizer.json"):
             vocabulary = from_json(data)
             if not isinstance(vocabulary, SymbolVocabulary) and beside.exists():
                 return replace(vocabulary, ends=_read_ends(read_json(beside), data, vocabulary.specials))

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from scratchlm.base.errors import Interrupted
-from scratchlm.base.reading import whole
+from scratchlm.base.reading import intact
 from scratchlm.base.runfolder import (
     LOG_FILE,
     SKIPPED,
@@ -129,7 +129,7 @@ class _Run:
         if self.checkpoints is not None and (restored := ranks.from_first(self.checkpoints.restore)) is not None:
             tensors, state = restored
             self.loop.place.spread()
-            with whole(self.checkpoints.folder, "checkpoint"):
+            with intact(self.checkpoints.folder, "checkpoint"):
                 self.loop.restore(tensors, state)
                 for hook in self.hooks:
                     hook.restore(state.hooks.get(hook.name, {}))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from scratchlm.base.errors import UserError
 from scratchlm.model.network import Layer
 from scratchlm.training.config import AdamWConfig, MuonConfig, OptimizerConfig
-from scratchlm.training.distributed.parts import layouts, part_like, whole
+from scratchlm.training.distributed.parts import full_tensor, layouts, part_like
 from scratchlm.training.ranks import ALONE, Ranks
 
 Groups = list[dict[str, Any]]
@@ -123,7 +123,7 @@ class Muon(GroupOptimizer):
             gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
             torch._foreach_lerp_(buffers, gradients, 1 - self.config.momentum)
             ahead = torch._foreach_lerp(gradients, buffers, self.config.momentum)  # Nesterov: where the momentum leads
-            stacked = torch.stack([whole(each) for each in ahead]).to(self.dtype)
+            stacked = torch.stack([full_tensor(each) for each in ahead]).to(self.dtype)
             orthogonal = self.ranks.shared(stacked, lambda some: newton_schulz(some, self.config.steps))
             updates = [part_like(update, matrix) for update, matrix in zip(orthogonal.unbind(), matrices, strict=True)]
             if decay and self.config.cautious:

@@ -168,8 +168,8 @@ def pieces_of(batch: Batch, micro_rows: int | None) -> list[Batch]:
     """Return pieces of a batch that grow: some tokens of a row, a row, four rows and so on up to a micro-batch."""
     most = min(len(batch.split(1)), micro_rows or len(batch.ids))
     rows, pieces = 1, []
-    whole = type(batch) is Batch and bool((batch.targets != IGNORED).all())
-    if whole and batch.ids.size(1) >= 2 * SHORT:  # rows whose loss falls on some places alone cannot be cut
+    plain = type(batch) is Batch and bool((batch.targets != IGNORED).all())
+    if plain and batch.ids.size(1) >= 2 * SHORT:  # rows whose loss falls on some places alone cannot be cut
         documents = None if batch.documents is None else batch.documents[:1, :SHORT]
         pieces.append(Batch(batch.ids[:1, :SHORT], batch.targets[:1, :SHORT], documents))
     while rows <= most:

@@ -20,7 +20,7 @@ from torch import Tensor
 from scratchlm.base.errors import UserError, raise_all, raise_first
 from scratchlm.base.files import read_json, write_json
 from scratchlm.base.paths import stored_path
-from scratchlm.base.reading import require_table, whole
+from scratchlm.base.reading import intact, require_table
 from scratchlm.model.config import ClassesConfig, DecoderConfig, NoClassesConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import AdaptedLinear, adapted, add_adapter
@@ -82,11 +82,11 @@ def write_adapter(folder: Path, model: SavedModel, name: str) -> Family:
     config = model.adapters[name]
     _require_plain(family, decoder)
     owned = {path: part for path, part in adapted(decoder).items() if name in part.scales}
-    held = {slot: [owned[ours] for ours in slot.ours if ours in owned] for slot in slots(family, decoder.config)}
-    left = {slot.theirs.rpartition(".")[2] for slot, parts in held.items() if not parts}
+    stored = {slot: [owned[ours] for ours in slot.ours if ours in owned] for slot in slots(family, decoder.config)}
+    left = {slot.theirs.rpartition(".")[2] for slot, parts in stored.items() if not parts}
     tensors: dict[str, Tensor] = {}
     modules, ranks, alphas = set(), {}, {}
-    for slot, parts in held.items():
+    for slot, parts in stored.items():
         if not parts:
             continue
         first, last = slot.names
@@ -145,7 +145,7 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     Raises `UserError` for adapters of another kind, and lists every tensor that does not fit the decoder.
     """
     values = require_table(read_json(folder / CONFIG), str(folder / CONFIG))
-    with whole(folder / CONFIG, "adapter_config.json"):
+    with intact(folder / CONFIG, "adapter_config.json"):
         raise_all(_beyond(values, folder))
     family = family_of(decoder.config)
     _require_plain(family, decoder)
@@ -156,7 +156,7 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
     problems += [problem for slot, names in by_slot.items() for problem in _misfits(slot, names, tensors)]
     raise_first([f"{folder}: {problem}" for problem in problems], "tensors")
     kinds = {ours.rpartition(".")[2] for slot in by_slot for ours in slot.ours}
-    with whole(folder / CONFIG, "adapter_config.json"):
+    with intact(folder / CONFIG, "adapter_config.json"):
         scales = {slot: _scale(values, slot) for slot in by_slot}
     shares = [
         (ours, scales[slot], *_without_zeros(tensors[first].float(), rows.float()))
@@ -164,7 +164,7 @@ def read_adapter(folder: Path, decoder: Decoder, name: str) -> LoRAConfig:
         for ours, rows in zip(slot.ours, torch.split(tensors[last], list(slot.outputs)), strict=True)
     ]
     rank = max((len(narrow) for _, _, narrow, _ in shares), default=0)
-    with whole(folder / CONFIG, "adapter_config.json"):
+    with intact(folder / CONFIG, "adapter_config.json"):
         alpha = float(values["lora_alpha"]) * rank / float(values["r"])
         first = min((int(ours.split(".")[1]) for ours, *_ in shares), default=0)  # of blocks.3.attention.query
         config = LoRAConfig(rank, alpha, tuple(part for part in PARTS if part in kinds), first)

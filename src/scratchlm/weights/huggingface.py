@@ -21,7 +21,7 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import read_json, write_json, write_text
-from scratchlm.base.reading import require_table, whole
+from scratchlm.base.reading import intact, require_table
 from scratchlm.model.config import ClassesConfig, DecoderConfig, NoClassesConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.base import PAD, Tokenizer
@@ -58,7 +58,7 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> Weights:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; check the spelling")
     fields = require_table(read_json(folder / CONFIG), str(folder / CONFIG))
-    with whole(folder / CONFIG, "config.json"):
+    with intact(folder / CONFIG, "config.json"):
         family, config = read_shape(fields, str(folder / CONFIG))
     tensors = SafetensorsFiles(folder, prefix=family.prefix)
     return Weights(from_hf(tensors, family.rules, config, family.ignored, dtype), family, fields)

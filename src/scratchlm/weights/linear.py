@@ -21,7 +21,7 @@ from jaxtyping import Float
 from scratchlm.base.config import read_known
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.ranges import Fraction, Range, out_of_range
-from scratchlm.base.reading import whole
+from scratchlm.base.reading import intact
 from scratchlm.weights.tensors import open_tensors
 
 LINEAR_FILE, LINEAR_WEIGHTS = "linear.json", "linear.safetensors"
@@ -141,12 +141,12 @@ def read_linear(folder: Path) -> LinearModel | None:
     """
     if not (folder / LINEAR_FILE).exists():
         return None
-    with whole(folder / LINEAR_FILE, "linear model"):
+    with intact(folder / LINEAR_FILE, "linear model"):
         settings = read_known(LinearSettings, folder / LINEAR_FILE)
     if settings.format > FORMAT:
         raise UserError(f"{folder / LINEAR_FILE}: format {settings.format} is newer than {FORMAT}; update")
     file = open_tensors(folder / LINEAR_WEIGHTS)
-    with whole(folder / LINEAR_WEIGHTS, "linear model"):
+    with intact(folder / LINEAR_WEIGHTS, "linear model"):
         arrays = {name: file.get_tensor(name).double().numpy() for name in file.keys()}  # noqa: SIM118 - no mapping
         sizes = {kind: len(names) for kind, names in settings.vocabularies.items()}
         rows = 1 if len(settings.labels) == 2 else len(settings.labels)

@@ -93,13 +93,13 @@ def _tensors(path: Path, config: DecoderConfig) -> dict[str, Tensor]:
     layout, tensors, start = Layout("llama", layers, head), {}, 0
     for name, shape in kinds:
         size = math.prod(shape)
-        whole = torch.from_numpy(numbers[start : start + size]).view(shape)
+        tensor = torch.from_numpy(numbers[start : start + size]).view(shape)
         start += size
-        require_finite(whole, name, path)
+        require_finite(tensor, name, path)
         if name.startswith(("model.", "lm_head.")):
-            tensors[name] = whole
+            tensors[name] = tensor
         elif name != "rotations":
-            for layer, part in enumerate(whole.unbind(0)):
+            for layer, part in enumerate(tensor.unbind(0)):
                 full = f"model.layers.{layer}.{name}"
                 tensors[full] = layout.converted(full, part, back=True)  # rotates adjacent channels, as in llama.cpp
     return tensors

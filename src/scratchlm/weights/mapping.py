@@ -93,8 +93,8 @@ def _their_shape(each: ExpandedRule, expected: Shapes) -> torch.Size:
     if len(each.theirs) > 1 or "{expert}" in each.rule.theirs:
         return expected[each.ours[0]][1:]
     first, *_ = (expected[name] for name in each.ours)
-    whole = (sum(expected[name][0] for name in each.ours), *first[1:])
-    return torch.Size(reversed(whole) if each.rule.transposed else whole)
+    joined = (sum(expected[name][0] for name in each.ours), *first[1:])
+    return torch.Size(reversed(joined) if each.rule.transposed else joined)
 
 
 def to_ours(
@@ -112,10 +112,10 @@ def to_ours(
         if "{expert}" in each.rule.theirs:
             yield each.ours[0], torch.stack([theirs[name] for name in each.theirs])
             continue
-        whole = theirs[each.theirs[0]]
-        whole = whole.T if each.rule.transposed else whole
+        tensor = theirs[each.theirs[0]]
+        tensor = tensor.T if each.rule.transposed else tensor
         outputs = [expected[name][0] for name in each.ours]
-        for name, part in zip(each.ours, torch.split(whole, outputs), strict=True):
+        for name, part in zip(each.ours, torch.split(tensor, outputs), strict=True):
             yield name, _swapped(part, config) if each.rule.halves_swapped else part
 
 
@@ -143,8 +143,8 @@ def to_theirs(ours: Mapping[str, Tensor], rules: Sequence[Rule], config: Decoder
             yield from zip(each.theirs, ours[each.ours[0]].unbind(0), strict=True)
             continue
         parts = [_swapped(ours[name], config) if each.rule.halves_swapped else ours[name] for name in each.ours]
-        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
-        yield each.theirs[0], (whole.T if each.rule.transposed else whole).contiguous()
+        joined = parts[0] if len(parts) == 1 else torch.cat(parts)
+        yield each.theirs[0], (joined.T if each.rule.transposed else joined).contiguous()
 
 
 def _swapped(tensor: Tensor, config: DecoderConfig) -> Tensor:

@@ -223,13 +223,13 @@ class Outcome(Result):
     @property
     def answer(self) -> str:
         """The sentence that comes first on a page: what holds, or that nothing does."""
-        held = [claim.says for claim in self.claims.values() if claim.holds]
+        shown = [claim.says for claim in self.claims.values() if claim.holds]
         if not self.claims:
             return "This experiment measures, and claims nothing."
-        if not held:
+        if not shown:
             ending = "can be judged by so small a run" if self.small else "holds in this run"
             return f"None of the {len(self.claims)} claims {ending}."
-        return f"{held[0]}."
+        return f"{shown[0]}."
 
     def verdict(self, claim: Claim) -> str:
         """Return the verdict on a claim.

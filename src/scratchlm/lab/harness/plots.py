@@ -71,8 +71,8 @@ def _curves(figure: Any, curves: Curves) -> None:
         places, labels = LogLocator(subs=(1, 2, 5)), EngFormatter(sep="")
         axes.xaxis.set(major_locator=places, major_formatter=labels, minor_formatter=NullFormatter())
     else:
-        whole = all(float(place).is_integer() for x, _ in curves.lines.values() for place in x)
-        axes.locator_params(axis="x", integer=whole)
+        integers = all(float(place).is_integer() for x, _ in curves.lines.values() for place in x)
+        axes.locator_params(axis="x", integer=integers)
     figure.legend(loc="outside right upper", frameon=False)
 
 

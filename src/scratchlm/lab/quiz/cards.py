@@ -142,19 +142,19 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
     cards = []
     # Code blocks contain no cards: their tags are hidden from the parser; lines and words stay.
     text = _FENCE.sub(lambda block: re.sub(r"<(/?)(details|summary|sub)", rf"{SHOWN}\1\2", block[0]), text)
-    whole = list(_FOLDED.finditer(text))
+    folds = list(_FOLDED.finditer(text))
     begun = [match.start() for match in re.finditer(r"<details[^>]*>", text)]
     problems += [
         f"{_place(file, text, start)}: <details> is not closed, or has no <summary>; fold it whole"
         for start in begun
-        if not any(match.start() <= start < match.end() for match in whole)
+        if not any(match.start() <= start < match.end() for match in folds)
     ]
     problems += [
         f"{_place(file, text, match.start())}: holds another <details>; questions cannot be nested"
-        for match in whole
+        for match in folds
         if re.search(r"<details[^>]*>", match["body"]) or "<details" in match["summary"]
     ]
-    for match in whole:
+    for match in folds:
         summary = re.sub(r"</?\w+>|\*\*", "", match["summary"]).strip()
         asked = _QUESTION.match(summary)
         if asked is None:

@@ -115,5 +115,5 @@ def _whole_word(text: str, start: int, stop: int) -> str | None:
     """Return text[start:stop] if it is a whole word, with at most a space before it; otherwise None."""
     word = text[start:stop].removeprefix(" ")
     begins = not text[start - 1 : start].isalpha() or text[start : start + 1] == " "
-    whole = word.isascii() and word.isalpha() and begins and not text[stop : stop + 1].isalpha()
-    return word if whole else None
+    is_word = word.isascii() and word.isalpha() and begins and not text[stop : stop + 1].isalpha()
+    return word if is_word else None

@@ -180,8 +180,8 @@ class Fitted:
         if self.form.terms is None:
             return []
         terms = self.form.terms(self.at[None], points(runs))
-        whole = _sum(terms)
-        return [name for name, term in terms.items() if float(np.exp(term - whole).max()) < FAINT]
+        total = _sum(terms)
+        return [name for name, term in terms.items() if float(np.exp(term - total).max()) < FAINT]
 
 
 def minimise(

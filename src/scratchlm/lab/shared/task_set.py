@@ -57,10 +57,10 @@ def messages_of(path: Path, most: int, tested: int, seed: int) -> tuple[list[tup
     inside, outside = data.sides(0)
     kinds = [outside[data.truth[outside] == kind] for kind in (0, 1)]
     count = min(tested // 2, *map(len, kinds))
-    held = np.concatenate([draw.permutation(kind)[:count] for kind in kinds])
+    kept = np.concatenate([draw.permutation(kind)[:count] for kind in kinds])
     mixed = draw.permutation(inside)
     some = np.concatenate([mixed[data.truth[mixed] == kind][:2] for kind in (0, 1)])  # at least two of each class
-    sides = (np.concatenate([some, mixed[~np.isin(mixed, some)]])[:most], held)
+    sides = (np.concatenate([some, mixed[~np.isin(mixed, some)]])[:most], kept)
     learned, others = ([(data.texts[at], data.labels[data.truth[at]]) for at in side] for side in sides)
     return learned, others
 

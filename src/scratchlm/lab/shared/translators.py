@@ -109,8 +109,8 @@ def tune(pairs: Sequence[Pair], vocabulary_size: int, width: int, most: int, see
     neighbours, so nearly none of them is on both sides.
     """
     known = ids_of(pairs, vocabulary_size)
-    held = min(HELD_OUT, max(1, len(known.rows) // 5))
-    learned, tested = replace(known, rows=known.rows[:-held][:most]), known.rows[-held:]
+    held_out = min(HELD_OUT, max(1, len(known.rows) // 5))
+    learned, tested = replace(known, rows=known.rows[:-held_out][:most]), known.rows[-held_out:]
     scores: dict[str, dict[str, float]] = {}
     for kind in dict.fromkeys(TUNED_KINDS.values()):
         scores[kind] = {}

@@ -184,15 +184,15 @@ def bag_nats(tokens: ndarray, windows: Int[Tensor, "N T"], size: int) -> Float[n
     """
     ids = np.asarray(tokens, np.int64)
     cut = len(ids) - max(CONTEXT + 1, len(ids) // 10)
-    learned, held = ids[:cut], ids[cut:]
+    learned, held_out = ids[:cut], ids[cut:]
     single = (np.bincount(learned, minlength=size) + 0.5) / (len(learned) + 0.5 * size)
     after = np.zeros(size * size, np.float32)
     for distance in range(1, CONTEXT + 1):
         after += np.bincount(learned[:-distance] * size + learned[distance:], minlength=size * size)
     table = after.reshape(size, size)
     table /= np.maximum(table.sum(1, keepdims=True), 1)
-    starts = np.arange(0, len(held) - CONTEXT, max(1, (len(held) - CONTEXT) // 2000))
-    trial = np.stack([held[at : at + CONTEXT + 1] for at in starts])
+    starts = np.arange(0, len(held_out) - CONTEXT, max(1, (len(held_out) - CONTEXT) // 2000))
+    trial = np.stack([held_out[at : at + CONTEXT + 1] for at in starts])
     losses = {weight: _mixed(trial, single, table, weight) for weight in WEIGHTS}
     weight = min(losses, key=lambda weight: float(losses[weight].mean()))
     return _mixed(windows[:, -CONTEXT - 1 :].numpy(), single, table, weight)

@@ -101,8 +101,8 @@ def read_aloud(
         if sentences and clock() > end:
             break
         text = _story(model, 230, seed + number, end, clock)
-        whole = storyworld.sentences(text)
-        sentences.extend(whole if text.rstrip().endswith((".", "!", "?", '"')) else whole[:-1])
+        spoken = storyworld.sentences(text)
+        sentences.extend(spoken if text.rstrip().endswith((".", "!", "?", '"')) else spoken[:-1])
         if len(sentences) >= wanted or clock() > end:
             break
     sentences = sentences[:wanted]

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """Return all of a tensor; where it lies in parts, every rank must call this."""
     of_parts: Any = tensor
     return of_parts.full_tensor() if hasattr(tensor, "full_tensor") else tensor

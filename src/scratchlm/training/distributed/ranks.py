@@ -76,10 +76,10 @@ class JoinedRanks(Ranks):
 
     def place(self, values: Tensor, rows: int) -> Tensor:
         """Return the values of all `rows` rows of a batch, of which `values` are this rank's."""
-        whole = torch.zeros(rows, dtype=values.dtype, device=values.device)
+        every = torch.zeros(rows, dtype=values.dtype, device=values.device)
         mine = self._rows(rows)
-        whole[mine] = values[: len(mine)]
-        return self.add(whole)
+        every[mine] = values[: len(mine)]
+        return self.add(every)
 
     def add(self, tensor: Tensor) -> Tensor:
         """Replace a tensor by its sum over all ranks; return it."""

@@ -24,7 +24,7 @@ from scratchlm.data.batches import IGNORED, Batch
 from scratchlm.model.decoder import Decoder, outline
 from scratchlm.model.network import SequenceModel
 from scratchlm.training.config import ShardingName, TrainingConfig
-from scratchlm.training.distributed.parts import layouts, part_like, whole
+from scratchlm.training.distributed.parts import full_tensor, layouts, part_like
 from scratchlm.training.ranks import Placement, Ranks
 
 
@@ -59,7 +59,9 @@ class Shards(Placement):
     def clip(self, limit: float) -> float:
         """Scale a gradient longer than `limit` down; return its norm before."""
         groups = layouts(self.decoder.parameters())
-        norms = [whole(torch.nn.utils.get_total_norm(p.grad for p in each if p.grad is not None)) for each in groups]
+        norms = [
+            full_tensor(torch.nn.utils.get_total_norm(p.grad for p in each if p.grad is not None)) for each in groups
+        ]
         norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
         self.ranks.copy_from_first([norm])  # summed in another order, it may differ in its last digit
         for each in groups:
@@ -68,7 +70,7 @@ class Shards(Placement):
 
     def gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return all of tensors that lie in parts, on the first rank."""
-        return super().gathered({name: whole(tensor) for name, tensor in tensors.items()})
+        return super().gathered({name: full_tensor(tensor) for name, tensor in tensors.items()})
 
     @torch.no_grad()
     def spread(self) -> None:
@@ -84,7 +86,7 @@ class Shards(Placement):
     def collect(self) -> None:
         """Copy the parts of all ranks into the decoder that the first rank holds."""
         for part, own in zip(self.decoder.parameters(), self.whole.parameters(), strict=True):
-            value = whole(part.detach())
+            value = full_tensor(part.detach())
             if self.ranks.is_first:
                 own.copy_(value)
 

@@ -26,7 +26,7 @@ class Fields:
         self.data, self.where = data, where
         self.problems: list[str] = []
 
-    def whole(self, name: str, default: int | None = None, least: int = 1) -> int:
+    def integer(self, name: str, default: int | None = None, least: int = 1) -> int:
         """Return a whole number; where it is absent or null, the default."""
         value = self.data.get(name)
         if value is None and default is not None:
@@ -63,7 +63,7 @@ class Fields:
     def window(self, name: str = "sliding_window", default: int | None = None) -> int | None:
         """Return the attention window, the number of positions that a query sees; null means all."""
         if name in self.data:
-            return None if self.data[name] is None else self.whole(name)
+            return None if self.data[name] is None else self.integer(name)
         return default
 
     def full_layers(self, layers: int) -> tuple[int, ...] | None:
@@ -103,7 +103,7 @@ class Fields:
             return LinearScalingConfig(self.number("factor", 1.0))
         if kind == "llama3":
             low, high = self.number("low_freq_factor", 1.0), self.number("high_freq_factor", 4.0)
-            original = self.whole("original_max_position_embeddings", context)
+            original = self.integer("original_max_position_embeddings", context)
             return Llama3ScalingConfig(self.number("factor", 8.0), low, high, original)
         if kind != "default":
             self.problems.append(f"rope_scaling is of type {kind!r}: only {SCALINGS} can be read")

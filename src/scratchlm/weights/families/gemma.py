@@ -41,7 +41,7 @@ def _read(fields: Fields) -> DecoderConfig:
     fields.only("hidden_activation", "gelu_pytorch_tanh")
     fields.only("use_bidirectional_attention", False, None)
     config = read_common(fields, None, **USUAL)
-    every, bias = fields.whole("sliding_window_pattern", EVERY), fields.truth("attention_bias", False)
+    every, bias = fields.integer("sliding_window_pattern", EVERY), fields.truth("attention_bias", False)
     full = fields.full_layers(config.layers)
     config = with_attention(
         config,

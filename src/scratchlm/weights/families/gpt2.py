@@ -47,7 +47,7 @@ RULES = (
 
 
 def _read(fields: Fields) -> DecoderConfig:
-    width, heads = fields.whole("n_embd", 768), fields.whole("n_head", 12)
+    width, heads = fields.integer("n_embd", 768), fields.integer("n_head", 12)
     fields.only("scale_attn_weights", True)
     fields.only("scale_attn_by_inverse_layer_idx", False)
     fields.only("add_cross_attention", False)
@@ -56,17 +56,17 @@ def _read(fields: Fields) -> DecoderConfig:
     name = fields.data.get("activation_function", "gelu_new")
     fields.only("activation_function", *ACTIVATIONS)
     return DecoderConfig(
-        vocabulary_size=fields.whole("vocab_size", 50257),
-        context=fields.whole("n_positions", 1024),
+        vocabulary_size=fields.integer("vocab_size", 50257),
+        context=fields.integer("n_positions", 1024),
         width=width,
-        layers=fields.whole("n_layer", 12),
+        layers=fields.integer("n_layer", 12),
         norm=LayerNormConfig(eps=fields.number("layer_norm_epsilon", 1e-5)),
         positions=LearnedPositionsConfig(),
         attention=AttentionConfig(
             heads=heads, kv_heads=heads, head_dim=max(1, width // heads), qk_norm=False, bias=True, output_bias=True
         ),
         feed_forward=MLPConfig(
-            hidden=fields.whole("n_inner", 4 * width), activation="gelu" if name == "gelu" else "gelu_tanh", bias=True
+            hidden=fields.integer("n_inner", 4 * width), activation="gelu" if name == "gelu" else "gelu_tanh", bias=True
         ),
         tied=fields.truth("tie_word_embeddings", True),
     )

@@ -30,27 +30,27 @@ FUSED = (
 def read_common(fields: Fields, activation: str | None = "silu", **usual: Any) -> DecoderConfig:
     """Read the fields of all Llama-like families; `usual` are a family's defaults; without `activation` any is read."""
 
-    def whole(name: str, default: int | None = None) -> int:
-        return fields.whole(name, usual.get(name, default))
+    def integer(name: str, default: int | None = None) -> int:
+        return fields.integer(name, usual.get(name, default))
 
     if activation is not None:
         fields.only("hidden_act", activation)
-    width, heads = whole("hidden_size"), whole("num_attention_heads")
-    context = whole("max_position_embeddings", 2048)
+    width, heads = integer("hidden_size"), integer("num_attention_heads")
+    context = integer("max_position_embeddings", 2048)
     return DecoderConfig(
-        vocabulary_size=whole("vocab_size"),
+        vocabulary_size=integer("vocab_size"),
         context=context,
         width=width,
-        layers=whole("num_hidden_layers"),
+        layers=integer("num_hidden_layers"),
         norm=RMSNormConfig(eps=fields.number("rms_norm_eps", usual.get("rms_norm_eps", 1e-6))),
         positions=fields.rope(context),
         attention=AttentionConfig(
             heads=heads,
-            kv_heads=whole("num_key_value_heads", heads),
-            head_dim=whole("head_dim", width // heads),
+            kv_heads=integer("num_key_value_heads", heads),
+            head_dim=integer("head_dim", width // heads),
             qk_norm=False,
         ),
-        feed_forward=SwiGLUConfig(hidden=whole("intermediate_size")),
+        feed_forward=SwiGLUConfig(hidden=integer("intermediate_size")),
         tied=fields.truth("tie_word_embeddings", usual.get("tie_word_embeddings", False)),
     )
 

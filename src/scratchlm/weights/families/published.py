@@ -42,14 +42,14 @@ def count(data: Mapping[str, Any], where: str) -> Sizes:
 
 def _deepseek(fields: Fields) -> Sizes:
     """Count DeepSeek-V3 (arXiv 2412.19437): latent attention in every layer, experts in all except the first layers."""
-    width, heads = fields.whole("hidden_size"), fields.whole("num_attention_heads")
-    layers, dense = fields.whole("num_hidden_layers"), fields.whole("first_k_dense_replace", least=0)
-    q_rank, kv_rank = fields.whole("q_lora_rank"), fields.whole("kv_lora_rank")
-    plain, turned, value = (fields.whole(f"{name}_head_dim") for name in ("qk_nope", "qk_rope", "v"))
-    experts, shared = fields.whole("n_routed_experts"), fields.whole("n_shared_experts", least=0)
-    chosen, hidden = fields.whole("num_experts_per_tok"), fields.whole("moe_intermediate_size")
-    vocabulary, context = fields.whole("vocab_size"), fields.whole("max_position_embeddings", 4096)
-    wide = fields.whole("intermediate_size")
+    width, heads = fields.integer("hidden_size"), fields.integer("num_attention_heads")
+    layers, dense = fields.integer("num_hidden_layers"), fields.integer("first_k_dense_replace", least=0)
+    q_rank, kv_rank = fields.integer("q_lora_rank"), fields.integer("kv_lora_rank")
+    plain, turned, value = (fields.integer(f"{name}_head_dim") for name in ("qk_nope", "qk_rope", "v"))
+    experts, shared = fields.integer("n_routed_experts"), fields.integer("n_shared_experts", least=0)
+    chosen, hidden = fields.integer("num_experts_per_tok"), fields.integer("moe_intermediate_size")
+    vocabulary, context = fields.integer("vocab_size"), fields.integer("max_position_embeddings", 4096)
+    wide = fields.integer("intermediate_size")
     fields.check()
     queries = width * q_rank + q_rank * heads * (plain + turned)
     keys = width * (kv_rank + turned) + kv_rank * heads * (plain + value)

@@ -33,9 +33,9 @@ def _read_mixture(fields: Fields) -> DecoderConfig:
     fields.only("decoder_sparse_step", 1)
     fields.only("mlp_only_layers", [], None)
     experts = ExpertsConfig(
-        hidden=fields.whole("moe_intermediate_size", 768),
-        experts=fields.whole("num_experts" if "num_experts" in fields.data else "num_local_experts", 128),
-        chosen=fields.whole("num_experts_per_tok", 8),
+        hidden=fields.integer("moe_intermediate_size", 768),
+        experts=fields.integer("num_experts" if "num_experts" in fields.data else "num_local_experts", 128),
+        chosen=fields.integer("num_experts_per_tok", 8),
         normalised=fields.truth("norm_topk_prob", False),
     )
     window = fields.window(default=4096) if fields.truth("use_sliding_window", False) else None
@@ -53,12 +53,12 @@ def _window(fields: Fields) -> tuple[int | None, tuple[int, ...]]:
 
     The first `max_window_layers` have none, unless `layer_types` says which.
     """
-    layers = fields.whole("num_hidden_layers")
+    layers = fields.integer("num_hidden_layers")
     window = fields.window(default=4096) if fields.truth("use_sliding_window", False) else None
     if window is None:
         return None, ()
     full = fields.full_layers(layers)
-    full = tuple(range(min(layers, fields.whole("max_window_layers", 28, least=0)))) if full is None else full
+    full = tuple(range(min(layers, fields.integer("max_window_layers", 28, least=0)))) if full is None else full
     return (None, ()) if len(full) == layers else (window, full)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.files import explain_os_error
-from scratchlm.base.reading import require_plain, whole
+from scratchlm.base.reading import intact, require_plain
 from scratchlm.weights.tensors import StoredTensors, require_finite
 
 READ = ("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K")
@@ -52,7 +52,7 @@ class GGUFFile(StoredTensors):
         self.path = path
         try:
             _check_header(path, require_plain(path))
-            with whole(path, "GGUF file"):
+            with intact(path, "GGUF file"):
                 reader = gguf.GGUFReader(path)
                 places = {tensor.name: tensor for tensor in reader.tensors}  # whose shapes have the outputs last
                 shapes = {name: torch.Size(reversed(each.shape.tolist())) for name, each in places.items()}
@@ -71,7 +71,7 @@ class GGUFFile(StoredTensors):
     @cached_property
     def metadata(self) -> dict[str, Any]:
         """All metadata of the file."""
-        with whole(self.path, "GGUF file"):
+        with intact(self.path, "GGUF file"):
             return {name: _shortest(field) for name, field in self._fields.items()}
 
     @property
@@ -82,7 +82,7 @@ class GGUFFile(StoredTensors):
     def __getitem__(self, name: str) -> Tensor:
         if name not in self:
             raise KeyError(name)
-        with whole(self.path, "GGUF file"):
+        with intact(self.path, "GGUF file"):
             return require_finite(self._unpacked(name), name, self.path)
 
     def _unpacked(self, name: str) -> Tensor:

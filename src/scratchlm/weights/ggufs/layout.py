@@ -88,8 +88,8 @@ class Layout:
         for name in theirs:
             before, at, rest = name.partition(".experts.")
             number, _, part = rest.partition(".")
-            whole = f"{before}.experts.{part}" if at else name
-            stored = known.get_name(whole, try_suffixes=(".weight", ".bias"))
+            full = f"{before}.experts.{part}" if at else name
+            stored = known.get_name(full, try_suffixes=(".weight", ".bias"))
             if stored is None:
                 raise UserError(f"{name}: llama.cpp's {self.architecture} has no name for it")
             mapping[name] = (stored, int(number) if at else None)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
-from scratchlm.base.reading import whole
+from scratchlm.base.reading import intact
 from scratchlm.model.config import grouped
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.pretrained import tokenizer_of
@@ -54,7 +54,7 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
     if EMBEDDING not in file:
         raise UserError(f"{path}: {EMBEDDING}: missing; restore the file")
     before = f"{file.architecture}."
-    with whole(path, "GGUF file"):
+    with intact(path, "GGUF file"):
         described = Described(
             file.architecture,
             rows=file.shapes[EMBEDDING][0],
@@ -67,7 +67,7 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
     wanted = [name for each in expand(family.rules, config, expected) for name in each.theirs]
     layout = Layout(file.architecture, config.layers, grouped(config).head_dim)
     decoder = from_hf(AsTheirs(file, layout, wanted), family.rules, config, family.ignored, dtype)
-    with whole(path, "GGUF file"):
+    with intact(path, "GGUF file"):
         tokenizer = tokenizer_of(read_vocabulary(file.metadata, str(path)))
     if tokenizer.vocabulary_size > config.vocabulary_size:
         raise UserError(

@@ -190,8 +190,8 @@ def report_parts(out: Findings, small: SmallModel) -> None:
     ranked = sorted(sizes.parts.items(), key=lambda item: -item[1])
     rows = [[name, f"{count:,}", f"{count / sizes.parameters:.1%}"] for name, count in ranked]
     out.table("Parameters by part", ["part", "count", "fraction"], rows)
-    whole = sum(sizes.parts.values()) == small.random().decoder.parameter_count()
-    out.claim("parts-sum", whole)
+    sums = sum(sizes.parts.values()) == small.random().decoder.parameter_count()
+    out.claim("parts-sum", sums)
 
 
 def report_turn(out: Findings, first: Mapping[str, Any], own: Mapping[str, Any]) -> None:

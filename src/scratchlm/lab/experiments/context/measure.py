@@ -155,9 +155,9 @@ def _bag(small: SmallModel, config: ContextConfig) -> list[float]:
 def _heads(small: SmallModel, config: ContextConfig) -> dict[str, list[float]]:
     """Return the increase in loss on each window when one head is ablated."""
     decoder, windows = small.pretrained().decoder, _windows(small, config)[: config.targets // 2]
-    whole = last_nats(decoder, windows)
+    intact = last_nats(decoder, windows)
     return _rounded(
-        {copying.name(head): last_nats(without_heads(decoder, [head]), windows) - whole for head in all_heads(decoder)}
+        {copying.name(head): last_nats(without_heads(decoder, [head]), windows) - intact for head in all_heads(decoder)}
     )
 
 

@@ -161,7 +161,7 @@ def book_windows(small: SmallModel, count: int) -> dict[str, ProbeText]:
     texts = {}
     for tokens, sides in ((train, {"learn": count, "choose": count // 4}), (held_out, {"test": count // 2})):
         text = tokens.read(0, len(tokens)).astype(np.int64)
-        whole = label_tokens([pieces[int(id)] for id in text])
+        labels_of = label_tokens([pieces[int(id)] for id in text])
         most, needed = len(text) // length, sum(sides.values())
         if most < needed:
             raise UserError(f"--windows {count}: the text has only {most} windows, and {needed} are needed")
@@ -172,7 +172,7 @@ def book_windows(small: SmallModel, count: int) -> dict[str, ProbeText]:
             of_all = [label_tokens([pieces[int(id)] for id in row]) for row in rows]
             probed = np.tile(np.arange(length) >= length // 2, len(rows))  # with context before it in the window
             inside = (starts[:, None] + np.arange(length)).ravel()
-            labels = {key: np.where(probed, whole[key][inside], -1) for key in NAMES}
+            labels = {key: np.where(probed, labels_of[key][inside], -1) for key in NAMES}
             rules = {key: np.concatenate([each[key] for each in of_all]) for key in NAMES}
             books = np.searchsorted(np.flatnonzero(text == tokenizer.end_of_text), inside)
             texts[side] = ProbeText(rows, books, labels, dict.fromkeys(NAMES, types[rows.ravel()]), rules)

@@ -183,11 +183,11 @@ def network(
 def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     """Tune, train and compare all methods."""
     files = config.files()
-    whole = book_text(config.books, int(config.megabytes * 1e6), config.vocabulary_size, steps.shared)
+    text_of_books = book_text(config.books, int(config.megabytes * 1e6), config.vocabulary_size, steps.shared)
     sets = {file.stem: read_pairs(file)[: config.pairs] for file in sorted(files["blimp"].glob("*.jsonl"))}
     if not sets or not all(sets.values()):
         raise UserError(f"{files['blimp']}: holds no sets of pairs, or an empty one; see notes/data.md")
-    text, validation = cut(whole)
+    text, validation = cut(text_of_books)
     sizes = {"lstm": config.recurrent_widths, "transformer": config.depths}
     tuned = {kind: tune(kind, sizes[kind], text, validation, config.tuning_fraction, steps.shared) for kind in KINDS}
     orders = tune_orders(text, validation, steps.shared)

@@ -123,18 +123,18 @@ def read_pairs(path: Path, most: int, tested: int) -> Pairs:
     members: dict[int, list[int]] = {}
     for at, group in enumerate(groups):
         members.setdefault(group, []).append(at)
-    held: dict[str, list[str]] = {}
+    columns: dict[str, list[str]] = {}
     clusters: dict[str, int] = {}
-    while order and len(held) < tested:
+    while order and len(columns) < tested:
         group = order.pop()
         for at in members[group]:
-            held.setdefault(rows[at][0], []).append(rows[at][1])
+            columns.setdefault(rows[at][0], []).append(rows[at][1])
             clusters[rows[at][0]] = group
     train = [rows[at] for group in order for at in members[group]]
-    if not (train and held):
+    if not (train and columns):
         few = f"{path} has {len(rows)} pairs, and the test set would take all of them"
         raise UserError(f"--tested {tested}: {few}; give fewer")
-    return Pairs(train[:most], list(held.items()), list(clusters.values()))
+    return Pairs(train[:most], list(columns.items()), list(clusters.values()))
 
 
 def _groups(rows: Sequence[tuple[str, str]]) -> list[int]:

@@ -109,9 +109,9 @@ class Data:
 def prepare(config: ObjectiveConfig) -> Data:
     """Read the books and train a tokenizer of each kind, the finest first."""
     books = pieces_of_books(config.books, int(config.megabytes * 1e6))
-    held = max(1, len(books) // HELD_OUT)
-    text, size = "\n\n".join(books[held:]), config.vocabulary_size
-    tested = [book.encode("utf-8")[:TESTED].decode("utf-8", "ignore") for book in books[:held]]
+    held_out = max(1, len(books) // HELD_OUT)
+    text, size = "\n\n".join(books[held_out:]), config.vocabulary_size
+    tested = [book.encode("utf-8")[:TESTED].decode("utf-8", "ignore") for book in books[:held_out]]
     tokenizers: dict[str, Tokenizer] = {
         "bytes": FastBPE.train([text], 256),
         "characters": CharacterTokenizer.train([text], unknown=True),
@@ -325,8 +325,8 @@ def report_tokens(out: Findings, results: Mapping[str, Mapping[str, Any]], held_
 
 def key_of(kind: str, condition: str) -> str:
     """Return the value of bits per byte of a kind of token under a condition."""
-    whole = condition == "steps" or kind == "sub-words"
-    return f"{kind}.bits_per_byte" if whole else f"{kind}.{condition}.bits_per_byte"
+    shared = condition == "steps" or kind == "sub-words"
+    return f"{kind}.bits_per_byte" if shared else f"{kind}.{condition}.bits_per_byte"
 
 
 def whole_blocks(name: str, results: Mapping[str, Mapping[str, Any]]) -> Float[np.ndarray, " N"]:
