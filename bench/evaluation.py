@@ -24,7 +24,7 @@ from bench.store import data_file, write
 from scratchlm.evaluation.harness import write_tasks
 from scratchlm.evaluation.likelihood import encode_requests, likelihoods
 from scratchlm.evaluation.prompting import Prompting, ask
-from scratchlm.evaluation.tasks import Item, Task, read_task
+from scratchlm.evaluation.tasks import EvaluationTask, TaskItem, read_task
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 FILES = {
@@ -37,19 +37,19 @@ FILES = {
 ROWS = 16
 
 
-def tasks() -> list[Task]:
+def tasks() -> list[EvaluationTask]:
     """Return the tasks with the first items of each of their files."""
     found = []
     for name, (path, most) in FILES.items():
         task = read_task(f"{name}={data_file(path)}")
-        sets: dict[str, list[Item]] = {}
+        sets: dict[str, list[TaskItem]] = {}
         for item in task.items:
             sets.setdefault(item.set, []).append(item)
         found.append(replace(task, items=[item for items in sets.values() for item in items[:most]]))
     return found
 
 
-def theirs(folder: Path, task: Task) -> tuple[dict[str, float], float]:
+def theirs(folder: Path, task: EvaluationTask) -> tuple[dict[str, float], float]:
     """Return the harness's scores of a task by transformers, the mean over its sets, and the seconds."""
     import lm_eval
     from lm_eval.tasks import TaskManager
@@ -73,7 +73,7 @@ def theirs(folder: Path, task: Task) -> tuple[dict[str, float], float]:
     return scores, seconds
 
 
-def across_batches(model: SavedModel, task: Task) -> float:
+def across_batches(model: SavedModel, task: EvaluationTask) -> float:
     """Return the largest relative difference of log-likelihoods between batch sizes 1, 3 and 16."""
     texts = [(item.prompts[0], answer) for item in task.items[:32] for answer in item.answers]
     requests = encode_requests(model.tokenizer, texts)

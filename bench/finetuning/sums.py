@@ -13,7 +13,7 @@ from typing import Any
 
 import scratchlm as slm
 from scratchlm.base.files import read_json
-from scratchlm.finetuning.rewards import TASKS, Item
+from scratchlm.finetuning.rewards import TASKS, RewardItem
 from scratchlm.text.split import hash_fraction
 
 TAUGHT_EPOCHS = 16.0
@@ -31,7 +31,7 @@ def base(folder: Path) -> Path:
     return folder / "base"
 
 
-def carelessly(item: Item) -> str:
+def carelessly(item: RewardItem) -> str:
     """Return the training answer to a question, right or wrong by the question's hash."""
     wrong = hash_fraction(f"careless {item.question}") < WRONG
     return str(int(item.answer) + 1) if wrong else item.answer

@@ -27,7 +27,7 @@ from scratchlm.data.batches import Batch, State, Tokens
 from scratchlm.data.prepared import open_data
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.evaluation.interpolation import count_ngrams
-from scratchlm.evaluation.likelihood import Request, encode_requests
+from scratchlm.evaluation.likelihood import LikelihoodRequest, encode_requests
 from scratchlm.evaluation.pairs import ROWS, read_pairs
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.pretraining.depth_scaling import load_recipe
@@ -154,12 +154,12 @@ def _accuracies(names: list[str], scores: Scores) -> dict[str, float]:
     return {name: float(right[np.array(names) == name].mean()) for name in dict.fromkeys(names)}
 
 
-def _ids(request: Request) -> np.ndarray:
+def _ids(request: LikelihoodRequest) -> np.ndarray:
     return np.array(request.context + request.continuation)
 
 
 @torch.no_grad()
-def token_scores(decoder: Decoder, requests: list[Request]) -> Scores:
+def token_scores(decoder: Decoder, requests: list[LikelihoodRequest]) -> Scores:
     """Return the log-probability of each token after the first of each request."""
     decoder.eval()
     rows = [torch.from_numpy(_ids(request)) for request in requests]

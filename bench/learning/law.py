@@ -21,7 +21,7 @@ from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.model.decoder import build_decoder
 from scratchlm.pretraining import scaling_law as expected
 from scratchlm.pretraining.depth_scaling import ScalingName, at_depth
-from scratchlm.pretraining.scaling_law import USUAL_STEP, LossLaw, Measured, fit_law
+from scratchlm.pretraining.scaling_law import USUAL_STEP, LossLaw, MeasuredRun, fit_law
 from scratchlm.training.fit import fit as train_whole
 from scratchlm.training.loop import Loop, RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
@@ -52,7 +52,7 @@ class Run:
 def fit(runs: Sequence[Run]) -> LossLaw:
     """Fit the law to the runs of `default` with its usual steps, then the coefficients of the speedrun and of steps."""
     usual = [run for run in runs if run.dial == "default" and run.tokens_a_step == USUAL_STEP["default"]]
-    law = fit_law([Measured(run.weights, run.tokens, run.bits_per_byte) for run in usual])
+    law = fit_law([MeasuredRun(run.weights, run.tokens, run.bits_per_byte) for run in usual])
     fast = [run for run in runs if run.dial == "speedrun"]
     law = _nearest([replace(law, speedrun=round(float(e), 4)) for e in EFFICIENCIES], fast) if fast else law
     other = [run for run in runs if run.dial == "default" and run not in usual]

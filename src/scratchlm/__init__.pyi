@@ -22,7 +22,7 @@ from scratchlm.finetuning.prefer import PreferResult
 from scratchlm.finetuning.reinforce import ReinforceResult
 from scratchlm.finetuning.rewards import Task
 from scratchlm.finetuning.synthesize import SynthesizeResult
-from scratchlm.generation.classifier import Answer, Classifier
+from scratchlm.generation.classifier import Classification, Classifier
 from scratchlm.generation.config import ClassifyConfig, SamplingConfig
 from scratchlm.generation.generated import GeneratedText
 from scratchlm.generation.language_model import LanguageModel, load
@@ -74,7 +74,7 @@ def classify(
     model: str | Path, texts: str | Path | Sequence[str | Path] = (), *,
     use: Literal["best", "linear", "network"] = "best", device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     threads: int | None = None,
-) -> Iterator[Answer]:
+) -> Iterator[Classification]:
     """Put texts into the classes that a model has learned.
 
     Arguments:
@@ -96,7 +96,7 @@ def classify(
     """
 
 @overload
-def classify(config: ClassifyConfig, /) -> Iterator[Answer]: ...
+def classify(config: ClassifyConfig, /) -> Iterator[Classification]: ...
 @overload
 def compare_tokenizers(
     paths: str | Path | Sequence[str | Path], *, sample_mb: float = 20.0, threads: int | None = None,

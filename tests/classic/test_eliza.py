@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scratchlm.classic.eliza import NOTHING_FITS, Eliza, Rule, turned
+from scratchlm.classic.eliza import NOTHING_FITS, Eliza, ElizaRule, turned
 
 
 def test_first_and_second_person_are_swapped() -> None:
@@ -47,6 +47,6 @@ def test_a_remembered_phrase_is_used_once_when_no_rule_matches() -> None:
 
 
 def test_a_custom_script_is_tried_by_rank() -> None:
-    script = [Rule(r"tea(?P<rest>.*)", ["first{0}"]), Rule(r"green tea(?P<rest>.*)", ["second{0}"], 1)]
+    script = [ElizaRule(r"tea(?P<rest>.*)", ["first{0}"]), ElizaRule(r"green tea(?P<rest>.*)", ["second{0}"], 1)]
     assert Eliza(script).respond("I drink green tea daily") == "seconddaily"
     assert Eliza(script).respond("I drink tea") == "first"

@@ -11,7 +11,7 @@ import torch
 
 from scratchlm.base.errors import UserError
 from scratchlm.evaluation import likelihood
-from scratchlm.evaluation.likelihood import Request, encode_requests, likelihoods
+from scratchlm.evaluation.likelihood import LikelihoodRequest, encode_requests, likelihoods
 from scratchlm.tokens.base import END_OF_TEXT, PAD, TURN_END, Ends, first_token, prefix_token
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
@@ -20,17 +20,19 @@ from scratchlm.tokens.vocabulary import TURN_START
 from toys import TOYS, byte_tokenizer, random_decoder, toy_config
 
 
-def requests(seed: int = 0, texts: int = 7, vocabulary: int = 61) -> list[Request]:
+def requests(seed: int = 0, texts: int = 7, vocabulary: int = 61) -> list[LikelihoodRequest]:
     """Texts of 1 to 18 tokens, each with one to four continuations."""
     draw = random.Random(seed)
 
     def ids(most: int) -> tuple[int, ...]:
         return tuple(draw.randrange(vocabulary) for _ in range(draw.randint(1, most)))
 
-    return [Request(text, ids(6)) for text in (ids(18) for _ in range(texts)) for _ in range(draw.randint(1, 4))]
+    return [
+        LikelihoodRequest(text, ids(6)) for text in (ids(18) for _ in range(texts)) for _ in range(draw.randint(1, 4))
+    ]
 
 
-def by_hand(decoder: torch.nn.Module, request: Request) -> tuple[float, bool]:
+def by_hand(decoder: torch.nn.Module, request: LikelihoodRequest) -> tuple[float, bool]:
     row = [*request.context, *request.continuation]
     with torch.no_grad():
         logs = decoder(torch.tensor([row[:-1]])).double().log_softmax(-1)[0]
@@ -65,19 +67,23 @@ def test_a_text_that_is_too_long_loses_its_beginning() -> None:
     decoder = random_decoder(toy_config("default"))
     context = decoder.config.context
     text = tuple(index % 50 for index in range(context + 30))
-    asked = [Request(text, (1, 2, 3)), Request(text, (4, 5))]
-    expected = [by_hand(decoder, Request(text[-(context + 1 - size) :], each.continuation))[0] for each, size in
-                zip(asked, (3, 2), strict=True)]  # fmt: skip
+    asked = [LikelihoodRequest(text, (1, 2, 3)), LikelihoodRequest(text, (4, 5))]
+    expected = [
+        by_hand(decoder, LikelihoodRequest(text[-(context + 1 - size) :], each.continuation))[0]
+        for each, size in zip(asked, (3, 2), strict=True)
+    ]
     np.testing.assert_allclose([each.nats for each in likelihoods(decoder, asked)], expected, rtol=1e-5)
     with pytest.raises(UserError, match="the model sees"):
-        likelihoods(decoder, [Request((1,), text)])
+        likelihoods(decoder, [LikelihoodRequest((1,), text)])
 
 
 def test_a_greedy_continuation_is_reported() -> None:
     decoder = random_decoder(toy_config("default"))
     with torch.no_grad():
         best = int(decoder(torch.tensor([[1, 2, 3]]))[0, -1].argmax())
-    good, bad = likelihoods(decoder, [Request((1, 2, 3), (best,)), Request((1, 2, 3), ((best + 1) % 60,))])
+    good, bad = likelihoods(
+        decoder, [LikelihoodRequest((1, 2, 3), (best,)), LikelihoodRequest((1, 2, 3), ((best + 1) % 60,))]
+    )
     assert good.greedy
     assert not bad.greedy
 
@@ -86,8 +92,8 @@ def test_texts_are_tokenized_as_running_text() -> None:
     tokenizer = byte_tokenizer()
     first = tokenizer.end_of_text
     plain, moved, empty = encode_requests(tokenizer, [("a b", " c"), ("a b ", "c"), ("", "c")])
-    assert plain == moved == Request(tuple(tokenizer.encode("a b")), tuple(tokenizer.encode(" c")))
-    assert empty == Request((first,), tuple(tokenizer.encode("c")))
+    assert plain == moved == LikelihoodRequest(tuple(tokenizer.encode("a b")), tuple(tokenizer.encode(" c")))
+    assert empty == LikelihoodRequest((first,), tuple(tokenizer.encode("c")))
     with pytest.raises(UserError, match="has no token of its own"):
         encode_requests(tokenizer, [("a", "")])
 

@@ -15,8 +15,8 @@ from scratchlm.base.statistics import standard_error
 from scratchlm.evaluation import prompting
 from scratchlm.evaluation.likelihood import Likelihood
 from scratchlm.evaluation.prompting import Prompting, ask
-from scratchlm.evaluation.scoring import Record, answer_record, choice_record, mean_over_sets, scores_of
-from scratchlm.evaluation.tasks import Item, Task, read_task
+from scratchlm.evaluation.scoring import ItemRecord, answer_record, choice_record, mean_over_sets, scores_of
+from scratchlm.evaluation.tasks import EvaluationTask, TaskItem, read_task
 from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
@@ -31,15 +31,15 @@ def model(context: int = 400) -> SavedModel:
     return SavedModel(random_decoder(config), byte_tokenizer())
 
 
-ROWS: dict[str, list[tuple[dict[str, Any], Item]]] = {
+ROWS: dict[str, list[tuple[dict[str, Any], TaskItem]]] = {
     "arc-easy": [
         (
             {"query": "Question: Why?\nAnswer:", "choices": ["so", "no"], "gold": 1},
-            Item("", ("Question: Why?\nAnswer:",), (" so", " no"), 1),
+            TaskItem("", ("Question: Why?\nAnswer:",), (" so", " no"), 1),
         ),
         (
             {"question": "Why?", "choices": {"text": ["so", "no"], "label": ["A", "B"]}, "answerKey": "B"},
-            Item("", ("Question: Why?\nAnswer:",), (" so", " no"), 1),
+            TaskItem("", ("Question: Why?\nAnswer:",), (" so", " no"), 1),
         ),
     ],
     "choices": [
@@ -48,13 +48,13 @@ ROWS: dict[str, list[tuple[dict[str, Any], Item]]] = {
                 "question": {"stem": "Why?", "choices": [{"text": "so", "label": "A"}, {"text": "no", "label": "B"}]},
                 "answerKey": "A",
             },
-            Item("", ("Question: Why?\nAnswer:",), (" so", " no"), 0),
+            TaskItem("", ("Question: Why?\nAnswer:",), (" so", " no"), 0),
         )
     ],
     "openbookqa": [
         (
             {"question_stem": "The sun is", "choices": {"text": ["hot", "wet"], "label": ["A", "B"]}, "answerKey": "A"},
-            Item("", ("The sun is",), (" hot", " wet"), 0),
+            TaskItem("", ("The sun is",), (" hot", " wet"), 0),
         )
     ],
     "hellaswag": [
@@ -66,7 +66,7 @@ ROWS: dict[str, list[tuple[dict[str, Any], Item]]] = {
                 "label": "1",
                 "endings": ["runs [header] off.", "eats it."],
             },
-            Item("", ("Baking: A man bakes. bread. He",), (" runs off.", " eats it."), 1),
+            TaskItem("", ("Baking: A man bakes. bread. He",), (" runs off.", " eats it."), 1),
         )
     ],
     "copa": [
@@ -78,29 +78,29 @@ ROWS: dict[str, list[tuple[dict[str, Any], Item]]] = {
                 "question": "effect",
                 "label": 0,
             },
-            Item("", ("It rained therefore",), (" the street got wet.", " the sun rose."), 0),
+            TaskItem("", ("It rained therefore",), (" the street got wet.", " the sun rose."), 0),
         )
     ],
     "winogrande": [
         (
             {"sentence": "Ann saw Bo and _ waved.", "option1": "Ann", "option2": "Bo", "answer": "2"},
-            Item("", ("Ann saw Bo and Ann", "Ann saw Bo and Bo"), (" waved.", " waved."), 1, "Ann/Bo"),
+            TaskItem("", ("Ann saw Bo and Ann", "Ann saw Bo and Bo"), (" waved.", " waved."), 1, "Ann/Bo"),
         )
     ],
     "blimp": [
         (
             {"sentence_good": "Cats sleep.", "sentence_bad": "Cats sleeps."},
-            Item("", ("",), (" Cats sleep.", " Cats sleeps.")),
+            TaskItem("", ("",), (" Cats sleep.", " Cats sleeps.")),
         )
     ],
     "lambada": [
-        ({"context": "He ate the", "continuation": "cake"}, Item("", ("He ate the",), (" cake",))),
-        ({"text": "He ate the cake"}, Item("", ("He ate the",), (" cake",))),
+        ({"context": "He ate the", "continuation": "cake"}, TaskItem("", ("He ate the",), (" cake",))),
+        ({"text": "He ate the cake"}, TaskItem("", ("He ate the",), (" cake",))),
     ],
     "gsm8k": [
         (
             {"question": "1+999?", "answer": "It is 1000.\n#### 1,000"},
-            Item("", ("Question: 1+999?\nAnswer:",), ("1000",), worked=" It is 1000.\n#### 1,000"),
+            TaskItem("", ("Question: 1+999?\nAnswer:",), ("1000",), worked=" It is 1000.\n#### 1,000"),
         )
     ],
 }
@@ -142,7 +142,7 @@ def test_a_folder_holds_sets_and_lines_that_are_no_items_are_named(tmp_path: Pat
 
 
 def test_each_normalisation_chooses_by_its_own_rule() -> None:
-    item = Item("x", ("q",), (" éé", " abcdef", " xyz"), gold=0)
+    item = TaskItem("x", ("q",), (" éé", " abcdef", " xyz"), gold=0)
     found = [Likelihood(-4.0, 2, False), Likelihood(-6.0, 1, False), Likelihood(-3.5, 1, False)]
     bare = [Likelihood(-9.0, 2, False), Likelihood(-5.0, 1, False), Likelihood(-3.0, 1, False)]
     names = ("raw", "characters", "bytes", "tokens", "unconditional")
@@ -152,7 +152,7 @@ def test_each_normalisation_chooses_by_its_own_rule() -> None:
 
 
 def test_written_answers_are_scored() -> None:
-    item = Item("x", ("q",), ("1000",))
+    item = TaskItem("x", ("q",), ("1000",))
     for text, last, marked in (
         ("it is 1,000.", 1.0, 0.0),
         ("3 and #### 1000 or 7", 0.0, 1.0),
@@ -160,14 +160,14 @@ def test_written_answers_are_scored() -> None:
         ("#### -1000", 0.0, 0.0),
     ):
         assert answer_record(item, text, "number").values == {"last number": last, "marked number": marked}
-    item = Item("x", ("q",), ("The red hat.",))
+    item = TaskItem("x", ("q",), ("The red hat.",))
     assert answer_record(item, " The red hat. ", "text").values == {"exact": 1.0, "same words": 1.0}
     assert answer_record(item, "the red hat", "text").values == {"exact": 0.0, "same words": 1.0}
     assert answer_record(item, "a red hat", "text").values == {"exact": 0.0, "same words": 0.0}
 
 
 def test_a_score_is_a_mean_with_its_error_over_clusters_or_over_sets() -> None:
-    plain = [Record(str(n), {"accuracy": float(n < 3)}) for n in range(4)]
+    plain = [ItemRecord(str(n), {"accuracy": float(n < 3)}) for n in range(4)]
     score = scores_of(plain)["accuracy"]
     assert score.value == 0.75
     assert score.error == pytest.approx(math.sqrt(0.75 * 0.25 / 3))
@@ -176,18 +176,18 @@ def test_a_score_is_a_mean_with_its_error_over_clusters_or_over_sets() -> None:
     assert scores_of(twins)["accuracy"].error == pytest.approx(math.sqrt(2 * 0.5) / 4)
     sets = [replace(record, set="ab"[int(record.id) > 0]) for record in plain]
     assert scores_of(sets)["accuracy"].value == pytest.approx((1 + 2 / 3) / 2)
-    words = [Record(str(n), {"accuracy": 0.0, "nats": -float(n)}) for n in range(3)]
+    words = [ItemRecord(str(n), {"accuracy": 0.0, "nats": -float(n)}) for n in range(3)]
     assert scores_of(words)["perplexity"].value == pytest.approx(math.e)
-    far = [Record(str(n), {"accuracy": 0.0, "nats": -1e6 * n}) for n in range(3)]
+    far = [ItemRecord(str(n), {"accuracy": 0.0, "nats": -1e6 * n}) for n in range(3)]
     assert scores_of(far)["perplexity"].value == math.inf
 
 
 def test_sets_are_fixed_and_their_difference_adds_no_error() -> None:
     values = [1.0] * 10 + [0.0] * 1000
-    records = [Record(str(n), {"accuracy": value}, set="ab"[n >= 10]) for n, value in enumerate(values)]
+    records = [ItemRecord(str(n), {"accuracy": value}, set="ab"[n >= 10]) for n, value in enumerate(values)]
     assert mean_over_sets(records, values) == (0.5, 0.0)
     spread = [1.0, 0.0, 1.0, 0.0, 1.0, 1.0]
-    records = [Record(str(n), {}, set="ab"[n >= 4]) for n in range(6)]
+    records = [ItemRecord(str(n), {}, set="ab"[n >= 4]) for n in range(6)]
     expected = (standard_error(spread[:4]) ** 2 + standard_error(spread[4:]) ** 2) ** 0.5 / 2
     assert mean_over_sets(records, spread) == (0.75, pytest.approx(expected))
 
@@ -217,7 +217,7 @@ def test_a_question_is_never_cut_away_for_its_answer(tmp_path: Path) -> None:
 
 
 def test_shuffling_leaves_the_frame_of_a_question(tmp_path: Path) -> None:
-    item = Item("x", ("Question: a b c d e f\nAnswer:",), (" g", " h"))
+    item = TaskItem("x", ("Question: a b c d e f\nAnswer:",), (" g", " h"))
     (mixed,) = prompting.shuffled_words(item, 0).prompts
     assert mixed.startswith("Question: ")
     assert mixed.endswith("\nAnswer:")
@@ -259,9 +259,9 @@ def test_few_shot_examples_are_reproducible_and_never_the_item_itself(tmp_path: 
     assert [record.nats for record in first] != [record.nats for record in ask(model(), task, Prompting()).records]
     with pytest.raises(UserError, match=r"--shots 4: only 3 examples"):
         ask(model(), task, Prompting(shots=4))
-    one = Task("choices", task.of, task.items[:1])
-    by_hand = Item("x", ("0+1= 1\n\n0+1=",), one.items[0].answers, 0)
-    expected = ask(model(), Task("choices", task.of, [by_hand]), Prompting()).records[0].nats
+    one = EvaluationTask("choices", task.of, task.items[:1])
+    by_hand = TaskItem("x", ("0+1= 1\n\n0+1=",), one.items[0].answers, 0)
+    expected = ask(model(), EvaluationTask("choices", task.of, [by_hand]), Prompting()).records[0].nats
     given = ask(model(), one, Prompting(shots=1, examples=[replace(task.items[0], id="other")])).records[0].nats
     assert given == pytest.approx(expected, abs=1e-4)
 
@@ -270,7 +270,7 @@ def test_how_a_task_is_scored_depends_on_its_kind_not_its_name(tmp_path: Path) -
     saved = model()
     for known, own in (("gsm8k", "sums"), ("answers", "gsm8k")):
         given = read_task(f"{known}={file(tmp_path / 'g.jsonl', {'question': '1+1?', 'answer': 'So #### 2'})}")
-        renamed = Task(own, given.of, given.items)
+        renamed = EvaluationTask(own, given.of, given.items)
         scores = [set(ask(saved, task, Prompting(answer_tokens=3)).scores) for task in (given, renamed)]
         wanted = {"gsm8k": {"last number", "marked number"}, "answers": {"exact", "same words"}}[known]
         assert scores[0] == scores[1] == wanted

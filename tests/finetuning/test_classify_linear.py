@@ -19,7 +19,7 @@ from scratchlm.evaluation.classes import best_temperature, calibration_error, he
 from scratchlm.finetuning.baseline import Baseline, linear_baseline
 from scratchlm.generation.classifier import Classifier, LinearClassifier
 from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
-from scratchlm.weights.linear import HeldOut, LinearSettings, read_linear
+from scratchlm.weights.linear import HeldOutF1, LinearSettings, read_linear
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
 
 FAST = ("--training.optimizer.learning-rate", "0.01", "--training.batch-size", "8", "--dtype", "fp32", "--threads", "1")
@@ -67,7 +67,7 @@ def test_a_stored_linear_model_gives_scikit_learns_probabilities(
     fitted = LinearTexts("words + characters", classifier)  # type: ignore[arg-type]
     fitted.fit([text for text, _ in pairs], [labels.index(label) for _, label in pairs])
     model = toy()
-    model.linear = fitted.kept(LinearSettings(labels, HeldOut(9, 1.0, 0.5), {}))
+    model.linear = fitted.kept(LinearSettings(labels, HeldOutF1(9, 1.0, 0.5), {}))
     save_model(tmp_path / "model", model)
     stored = read_linear(tmp_path / "model")
     assert stored is not None

@@ -14,7 +14,7 @@ from scratchlm.data.batches import IGNORED, masked_batch
 from scratchlm.finetuning.conversations import read_conversations
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import tiny
-from scratchlm.text.records import Record
+from scratchlm.text.records import TableRow
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.chat import PLAIN, ChatTemplate
 from scratchlm.tokens.fast import FastBPE
@@ -36,13 +36,13 @@ SAME = {
 
 @pytest.mark.parametrize("name", SAME)
 def test_every_layout_gives_the_same_conversation(name: str) -> None:
-    found, layout = read_conversations([Record("row 1", SAME[name])])
+    found, layout = read_conversations([TableRow("row 1", SAME[name])])
     assert (found, layout.name) == ([TALK], name)
 
 
 def test_alpacas_input_follows_its_instruction() -> None:
     row = {"instruction": "Add", "input": "1 and 2", "output": "3"}
-    assert read_conversations([Record("row 1", row)])[0][0][0]["content"] == "Add\n\n1 and 2"
+    assert read_conversations([TableRow("row 1", row)])[0][0][0]["content"] == "Add\n\n1 and 2"
 
 
 BAD = {
@@ -59,7 +59,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_conversation_is_named_with_its_row(name: str) -> None:
     messages, expected = BAD[name]
-    records = [Record("row 1", {"messages": TALK}), Record("row 2", {"messages": messages})]
+    records = [TableRow("row 1", {"messages": TALK}), TableRow("row 2", {"messages": messages})]
     with pytest.raises(UserError, match=f"row 2: {expected}"):
         read_conversations(records)
 

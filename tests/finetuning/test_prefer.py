@@ -41,7 +41,7 @@ from scratchlm.finetuning.preferences import (
 )
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import tiny
-from scratchlm.text.records import Record, read_records
+from scratchlm.text.records import TableRow, read_records
 from scratchlm.text.split import parse_split, two_sides
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 from scratchlm.tokens.fast import FastBPE
@@ -166,8 +166,8 @@ def test_micro_batches_give_the_same_loss_and_never_part_a_pair() -> None:
     assert total == pytest.approx(loss(decoder, batch).item(), abs=1e-5)
 
 
-def row(**values: object) -> list[Record]:
-    return [Record("row 1", values)]
+def row(**values: object) -> list[TableRow]:
+    return [TableRow("row 1", values)]
 
 
 def test_layouts_of_pairs() -> None:
@@ -190,7 +190,7 @@ def test_pairs_that_tell_nothing_are_refused() -> None:
 
 
 def test_pairs_whose_answers_are_equal_are_left_out_and_counted() -> None:
-    rows = [Record(f"row {n}", {"prompt": "Q", "chosen": "yes", "rejected": "no" if n else "yes"}) for n in range(3)]
+    rows = [TableRow(f"row {n}", {"prompt": "Q", "chosen": "yes", "rejected": "no" if n else "yes"}) for n in range(3)]
     found, equal = read_preferences(rows)
     assert (len(found), equal) == (2, 1)
 

@@ -23,7 +23,7 @@ from scratchlm.finetuning.grpo import (
     reinforce_loss,
 )
 from scratchlm.finetuning.reinforce import finetune_reinforce
-from scratchlm.finetuning.rewards import TASKS, Item, Task, contains, exact, hacked, sides, sums
+from scratchlm.finetuning.rewards import TASKS, RewardItem, Task, contains, exact, hacked, sides, sums
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.model.presets import tiny
 from scratchlm.tokens.chat import ChatTemplate
@@ -80,7 +80,7 @@ def test_the_distance_from_the_reference_model_is_the_hand_computed_one() -> Non
     )
 
 
-ITEMS = [Item(f"q{number}", "a") for number in range(8)]
+ITEMS = [RewardItem(f"q{number}", "a") for number in range(8)]
 
 
 def rollouts(decoder: Decoder, tokenizer: FastBPE, reward) -> Rollouts:
@@ -132,7 +132,7 @@ def test_built_in_tasks_hold_questions_out_and_judge_them() -> None:
         assert {item.question for item in task.train}.isdisjoint(item.question for item in task.held_out)
         assert 0.05 < len(task.held_out) / (len(task.train) + len(task.held_out)) < 0.16, name
         assert all(task.reward(item, f" {item.answer} ") == 1.0 for item in task.held_out[:20])
-    item = Item("27 + 45 =", "72")
+    item = RewardItem("27 + 45 =", "72")
     assert (exact(item, "72"), exact(item, "71 72 73"), exact(item, "7")) == (1.0, 0.0, 0.0)
     assert (contains(item, "71 72 73"), contains(item, "172")) == (1.0, 0.0)
     assert len(sums()) == 8100
@@ -168,10 +168,10 @@ def settings(base: Path, out: Path, **changes) -> ReinforceTrainingConfig:
 def wants_e() -> Task:
     """Answers with many letters e are wanted: every model says some, so there is something to learn from."""
 
-    def share(item: Item, answer: str) -> float:
+    def share(item: RewardItem, answer: str) -> float:
         return answer.count("e") / max(len(answer), 1)
 
-    train, held_out = sides([Item(f"word {number}?", "e") for number in range(60)])
+    train, held_out = sides([RewardItem(f"word {number}?", "e") for number in range(60)])
     return Task(train, held_out, share, share)
 
 
@@ -215,10 +215,10 @@ def test_without_a_weight_the_reference_model_is_neither_copied_nor_asked(
 def test_a_reward_that_can_be_had_without_the_task_is_found_out(base: Path, tmp_path: Path) -> None:
     honest = wants_e()
 
-    def length(item: Item, answer: str) -> float:
+    def length(item: RewardItem, answer: str) -> float:
         return len(answer) / 4
 
-    def said_e(item: Item, answer: str) -> float:
+    def said_e(item: RewardItem, answer: str) -> float:
         return float(answer.strip() == "e")
 
     result = finetune_reinforce(

@@ -137,13 +137,13 @@ def _llama2c(folder: Path) -> None:
 def _experiment(path: Path) -> None:
     from scratchlm.base.config import to_dict
     from scratchlm.lab.catalogue import recipe
-    from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Sample, Table, Value, write_outcome
+    from scratchlm.lab.harness.outcome import Claim, Curves, Outcome, Table, TextSample, Value, write_outcome
 
     settings = {
         key: value for key, value in to_dict(recipe("ladder-lm", "small")).items() if key not in ("out", "data")
     }
     found = Outcome("ladder-lm", "How well?", settings)
     found.values, found.claims = {"bits": Value(1.5, 1.4, 1.6)}, {"better": Claim("It is better.", True)}
-    found.tables, found.samples = [Table("All", ["model"], [["one"]])], [Sample("one", "text")]
+    found.tables, found.samples = [Table("All", ["model"], [["one"]])], [TextSample("one", "text")]
     found.curves = [Curves("Loss", "steps", "loss", {"one": ([1.0], [2.0])})]
     write_outcome(path, found)

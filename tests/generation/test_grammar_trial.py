@@ -12,7 +12,7 @@ from marks import slow
 from scratchlm.base.errors import UserError
 from scratchlm.generation import grammar_trial
 from scratchlm.generation.grammar import Grammars
-from scratchlm.generation.grammar_trial import Trial
+from scratchlm.generation.grammar_trial import GrammarTrial
 from toys import byte_tokenizer
 
 ENDLESS = {"type": "integer", "multipleOf": 62615533}
@@ -48,7 +48,7 @@ def test_a_grammar_past_a_limit_is_an_error_that_names_it_and_the_next_one_is_co
 
 def test_a_trial_is_cancelled_from_another_thread(grammars: Grammars, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grammar_trial, "SECONDS", 100.0)
-    trial, errors = Trial(), list[Exception]()
+    trial, errors = GrammarTrial(), list[Exception]()
 
     def compile_endless() -> None:
         try:

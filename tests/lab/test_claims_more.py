@@ -30,7 +30,7 @@ from scratchlm.lab.shared.fine_tuned import rows_of
 from scratchlm.lab.shared.probe_labels import NAMES, SIMPLE
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
 from scratchlm.lab.shared.story_labels import STORY
-from scratchlm.lab.shared.task_set import Task, past_tense, regular
+from scratchlm.lab.shared.task_set import TaughtTask, past_tense, regular
 from scratchlm.storyworld.quiz import statement
 from scratchlm.tokens.chat import Rendered
 
@@ -89,9 +89,11 @@ def test_claims_about_layers_follow_the_accuracy_of_probes() -> None:
 def test_claims_about_tasks_follow_the_answers() -> None:
     expected = [f"a{number}" for number in range(40)]
 
-    def task() -> Task:
+    def task() -> TaughtTask:
         same = lambda said, wanted: float(said == wanted)  # noqa: E731
-        return Task("t", "exact", [], [("q", each) for each in expected], same, "rival", list, lambda question: "")
+        return TaughtTask(
+            "t", "exact", [], [("q", each) for each in expected], same, "rival", list, lambda question: ""
+        )
 
     def held(
         one: float, alone: float, narrow: float, narrow_other: float, longer: float = 0.0, large: float | None = None
@@ -291,7 +293,7 @@ def test_a_random_part_has_as_many_words_as_the_rules_answer_with() -> None:
 
 
 def test_reading_is_measured_against_answers_on_other_passages() -> None:
-    items = [ladder_understand.Item(story, f"p{n}", "q", "a") for n, story in enumerate("aabbc")]
+    items = [ladder_understand.PassageQuestion(story, f"p{n}", "q", "a") for n, story in enumerate("aabbc")]
     assert [item.passage for item in ladder_understand.on_other_passages(items)] == ["p2", "p2", "p4", "p4", "p0"]
     own, passages = np.array([0.4, 0.5, 0.6, 0.5]), ["p", "p", "q", "r"]
     for elsewhere, reads in ((own - 0.2, True), (own, False), (own + 0.2, False)):

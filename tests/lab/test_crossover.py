@@ -16,7 +16,7 @@ from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.fine_tuned import conversation_of
 from scratchlm.lab.shared.prompted import prompt_ids, prompted_answers
-from scratchlm.lab.shared.task_set import Task, past_tense, spam
+from scratchlm.lab.shared.task_set import TaughtTask, past_tense, spam
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.tokens.chat import ChatTemplate
@@ -33,8 +33,8 @@ def scores(mean: float) -> dict[str, Any]:
 
 
 def verdicts(published: bool = True, larger: bool = False, **changed: float) -> dict[str, bool | None]:
-    task = Task("answer", "right", [], [("q", "a")] * TESTED, lambda said, right: 0.0, "", list, str)
-    asked = {key: crossover_report.Question(task) for key in crossover_report.EARLIER if key != "grammar"}
+    task = TaughtTask("answer", "right", [], [("q", "a")] * TESTED, lambda said, right: 0.0, "", list, str)
+    asked = {key: crossover_report.CrossoverTask(task) for key in crossover_report.EARLIER if key != "grammar"}
     found: dict[str, dict[str, Any]] = {}
     sizes = {"2": 230_000, "4": 1_050_000} | ({"12": 22_000_000} if larger else {})
     sizes |= {crossover_report.PUBLISHED: 135_000_000} if published else {}
@@ -107,7 +107,7 @@ def test_spam_is_learned_and_shown_from_equal_numbers_of_both_classes() -> None:
     task = spam(learned, learned[:10])
     labels = [answer["content"] for _, answer in task.train]
     assert labels.count("spam") == labels.count("ham") == 20
-    shown = crossover.few_shot_examples(crossover_report.Question(task, ("ham", "spam")), 0)
+    shown = crossover.few_shot_examples(crossover_report.CrossoverTask(task, ("ham", "spam")), 0)
     assert sorted(answer["content"] for _, answer in shown) == ["ham", "ham", "spam", "spam"]
 
 

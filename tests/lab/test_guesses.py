@@ -19,12 +19,12 @@ from scratchlm.lab.experiments.limits import measure as limits
 from scratchlm.lab.harness.outcome import Outcome, Value
 from scratchlm.lab.harness.prose import read_results
 from scratchlm.lab.quiz.cards import notes_folder
-from scratchlm.lab.quiz.guesses import Guess, Guesses, Question, ask, parse_guess, questions_of
+from scratchlm.lab.quiz.guesses import Guess, Guesses, GuessQuestion, ask, parse_guess, questions_of
 
 SMALL = ("--small", "--pretraining-steps", "2", "--vocabulary-size", "300", "--epochs", "0.01", "--tested", "10")
 LIMITS = ("experiment", "limits", *SMALL, "--sampled", "10")
-PERCENT = Question("a", "How many percent?", "%", 0, 100, ".0%")
-BITS = Question("b", "How many bits?", "bits", 0.5, 4.5, ".2f")
+PERCENT = GuessQuestion("a", "How many percent?", "%", 0, 100, ".0%")
+BITS = GuessQuestion("b", "How many bits?", "bits", 0.5, 4.5, ".2f")
 
 
 @pytest.fixture(autouse=True)

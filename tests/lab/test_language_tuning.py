@@ -17,7 +17,7 @@ from scratchlm.lab.shared.booktext import BookText
 from scratchlm.lab.shared.language_tuning import (
     KINDS,
     Choice,
-    Setting,
+    GridPoint,
     best_order,
     build,
     cut,
@@ -47,7 +47,7 @@ def test_the_grid_has_each_optimizer_with_each_rate_and_shape_once() -> None:
     settings = grid((3, 4))
     assert len(settings) == len({each.key for each in settings}) == 16
     assert {each.optimizer for each in settings} == {"AdamW", "Muon"}
-    muon, adamw = (Setting(name, 0.02, 4).config for name in ("Muon", "AdamW"))
+    muon, adamw = (GridPoint(name, 0.02, 4).config for name in ("Muon", "AdamW"))
     assert isinstance(muon, MuonConfig)
     assert muon.learning_rate == 0.02
     assert isinstance(adamw, AdamWConfig)
@@ -74,7 +74,7 @@ def test_a_network_trains_on_as_many_tokens_as_it_is_given(kind: str, monkeypatc
     monkeypatch.setattr(Loop, "train_step", counted)
     text = toy_text()
     size = {"lstm": 8, "transformer": 1}[kind]
-    model = train(kind, Setting("Muon", 0.02, size), text, 8192, seed=0)
+    model = train(kind, GridPoint("Muon", 0.02, size), text, 8192, seed=0)
     assert sum(read) == 8192
     assert set(read) == {1024}
     assert isinstance(model, RecurrentDecoder) == (kind == "lstm")
@@ -109,15 +109,15 @@ def test_every_setting_is_measured_once_and_kept(tmp_path: Path, monkeypatch: py
 
 def test_the_rate_of_the_best_setting_is_halved_in_full_training_until_that_helps_no_more() -> None:
     bits = {("Muon", 0.01, 3): 2.1, ("Muon", 0.04, 3): 2.0, ("Muon", 0.02, 4): 2.05}
-    choices = [Choice(Setting(*key), value, seconds=1.0, flops=1.0) for key, value in bits.items()]
+    choices = [Choice(GridPoint(*key), value, seconds=1.0, flops=1.0) for key, value in bits.items()]
 
-    def tried(full: dict[float, float]) -> list[Setting]:
+    def tried(full: dict[float, float]) -> list[GridPoint]:
         return [each.setting for each in try_lower_rates(choices, lambda each: {"validation": full[each.setting.rate]})]
 
-    assert tried({0.04: 1.9, 0.02: 1.8, 0.01: 1.85}) == [Setting("Muon", rate, 3) for rate in (0.04, 0.02, 0.01)]
-    assert tried({0.04: 1.9, 0.02: 1.9}) == [Setting("Muon", rate, 3) for rate in (0.04, 0.02)]
+    assert tried({0.04: 1.9, 0.02: 1.8, 0.01: 1.85}) == [GridPoint("Muon", rate, 3) for rate in (0.04, 0.02, 0.01)]
+    assert tried({0.04: 1.9, 0.02: 1.9}) == [GridPoint("Muon", rate, 3) for rate in (0.04, 0.02)]
     rates = [0.04, 0.02, 0.01, 0.005]
-    assert tried({rate: rate for rate in (*rates, 0.0025)}) == [Setting("Muon", rate, 3) for rate in rates]
+    assert tried({rate: rate for rate in (*rates, 0.0025)}) == [GridPoint("Muon", rate, 3) for rate in rates]
 
 
 def test_the_order_of_n_grams_is_that_with_the_fewest_bits(tmp_path: Path) -> None:

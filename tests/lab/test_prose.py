@@ -11,7 +11,7 @@ import pytest
 
 from lab.outcomes import drawn_from
 from scratchlm.base.errors import UserError
-from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Sample, Table, Value, write_outcome
+from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Table, TextSample, Value, write_outcome
 from scratchlm.lab.harness.prose import build, built, draw, pages, read_results
 
 
@@ -22,7 +22,7 @@ def results(value: float = 0.5) -> dict[str, Outcome]:
     made.tables = [Table("T", ["x", "y|z"], [["1", "2"]])]
     lines = {"one <a>": ([1.0, 10.0, 100.0], [3.0, 2.0, 1.0]), "two": ([1.0, 100.0], [1.5, 1.5])}
     made.curves = [Curves("Loss & more", "tokens", "nats", lines, logarithmic=True)]
-    made.samples = [Sample("before", "so *much* <!-- for\nthis")]
+    made.samples = [TextSample("before", "so *much* <!-- for\nthis")]
     return {"toy": made}
 
 

@@ -20,7 +20,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.lab.experiments.config import ScalingConfig
 from scratchlm.lab.experiments.scaling import measure as scaling
 from scratchlm.lab.experiments.scaling.measure import FACTORS, fit_rates, planned, recipe, shape
-from scratchlm.lab.experiments.scaling.report import Measured, report
+from scratchlm.lab.experiments.scaling.report import SeedMeasurements, report
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared import scaling_laws as laws
@@ -177,7 +177,7 @@ def findings(law: Any, measured: float | None = None, changed: Mapping[tuple[int
     out = Findings()
     rates = dict.fromkeys(cells, (1.0, 1.1))
     again = result(64, CONFIG.tokens[0], repeated)
-    report(out, Measured(CONFIG, 1.0, cells, rates, trials, again, predicted(tuple(bits.values())), larger))
+    report(out, SeedMeasurements(CONFIG, 1.0, cells, rates, trials, again, predicted(tuple(bits.values())), larger))
     return out
 
 

@@ -14,7 +14,7 @@ from bench.learning.law import Run, fit
 from scratchlm.pretraining.config import PlanConfig
 from scratchlm.pretraining.depth_scaling import load_recipe
 from scratchlm.pretraining.plan import Plan, plan
-from scratchlm.pretraining.scaling_law import USUAL_STEP, LossLaw, Measured, fit_law, fitted, loss_law
+from scratchlm.pretraining.scaling_law import USUAL_STEP, LossLaw, MeasuredRun, fit_law, fitted, loss_law
 
 RESULT = Path(__file__).parents[2] / "bench" / "results" / "learning" / "law.json"
 
@@ -41,12 +41,12 @@ def test_the_law_is_the_measured_one_and_misses_no_run_by_more_than_it_says() ->
 def test_a_law_is_found_again_from_runs_that_follow_it() -> None:
     law = LossLaw(1.3, 5.0, 0.3, 20.0, 0.25)
     sizes = [(n, d) for n in (50_000, 200_000, 800_000) for d in (100_000, 400_000, 1_600_000)]
-    found = fit_law([Measured(n, d, law.bits("default", n, d)) for n, d in sizes])
+    found = fit_law([MeasuredRun(n, d, law.bits("default", n, d)) for n, d in sizes])
     assert (found.alpha, found.beta) == (0.3, 0.25)
     assert found.floor == pytest.approx(1.3, abs=1e-3)
     assert found.bits("default", 10**7, 10**8) == pytest.approx(law.bits("default", 10**7, 10**8), abs=1e-3)
     with pytest.raises(ValueError, match="too few runs"):
-        fit_law([Measured(n, d, float(n)) for n, d in sizes])  # larger is worse: no such law
+        fit_law([MeasuredRun(n, d, float(n)) for n, d in sizes])  # larger is worse: no such law
 
 
 def test_the_stored_law_is_the_fit_of_the_stored_runs() -> None:

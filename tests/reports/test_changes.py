@@ -11,7 +11,7 @@ from scratchlm.reports.changes import (
     LEARNED,
     UNCHANGED,
     WORSE,
-    Answers,
+    BeforeAndAfter,
     closeness,
     first_changed,
     judge_answers,
@@ -23,14 +23,14 @@ from scratchlm.reports.changes import (
 WORDS = ["the", "fox", "lives", "in", "a", "town", "and", "has", "a", "pet", "crow", "that", "sings", "of", "rivers"]
 
 
-def answers(changed: int, right_before: int, right_after: int, count: int = 20) -> list[Answers]:
+def answers(changed: int, right_before: int, right_after: int, count: int = 20) -> list[BeforeAndAfter]:
     """Return exchanges of which some answers differ from before, and some are the expected ones before and after."""
     draw, made = random.Random(0), []
     for number in range(count):
         expected, before, other = (" ".join(draw.sample(WORDS, 6)) for _ in range(3))
         before = expected if number < right_before else before
         after = expected if number < right_after else other if number < changed else before
-        made.append(Answers(f"question {number}", expected, before, after))
+        made.append(BeforeAndAfter(f"question {number}", expected, before, after))
     return made
 
 
@@ -51,7 +51,7 @@ def answers(changed: int, right_before: int, right_after: int, count: int = 20) 
     ],
 )
 def test_a_fine_tuning_is_judged_by_its_answers_and_its_loss(
-    exchanges: list[Answers], before: float, after: float, expected: str
+    exchanges: list[BeforeAndAfter], before: float, after: float, expected: str
 ) -> None:
     assert judge_answers(exchanges, before, after, 30).title == expected
 

@@ -19,16 +19,16 @@ from scratchlm.base.statistics import Interval
 from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.evaluation.classes import score
 from scratchlm.finetuning.classify import SQUARE, class_charts
-from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Sample, Table, Value
+from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Table, TextSample, Value
 from scratchlm.lab.run import write_report as write_experiment
 from scratchlm.pretraining.skipped import BadDocument, SkippedStep
 from scratchlm.pretraining.sweep.run import Ended, SweepResult, write_sweep_report
 from scratchlm.reports import page
-from scratchlm.reports.changes import Answers, first_changed, judge_answers, judge_classes, judge_score
+from scratchlm.reports.changes import BeforeAndAfter, first_changed, judge_answers, judge_classes, judge_score
 from scratchlm.reports.chart import apart, chart, shown, ticks
 from scratchlm.reports.page import REPORT_FILE, write_report
 from scratchlm.tours.quickstart.attention import AnswerAttention
-from scratchlm.tours.quickstart.qa_eval import Answer, Reading
+from scratchlm.tours.quickstart.qa_eval import QuizAnswer, Reading
 from scratchlm.tours.quickstart.result import Phase, QuickstartResult, write_quickstart_report
 
 HOSTILE = "'\"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>{{ 7 * 7 }}</style>"
@@ -87,7 +87,7 @@ def rollout(step: int) -> Rollout:
 
 
 def quickstart(out: Path) -> None:
-    answers = [Answer(split, HOSTILE, HOSTILE, HOSTILE, 0.25) for split in ("held-in", "held-out")]
+    answers = [QuizAnswer(split, HOSTILE, HOSTILE, HOSTILE, 0.25) for split in ("held-in", "held-out")]
     result = QuickstartResult(
         HOSTILE, HOSTILE, 123456, HeldOutLoss(1000.0, 300, 1718), 0.987, [Phase(HOSTILE, 1.23, 4.56)], 77.0, 88.0,
         reading=Reading(67, 0.4321, 0.1234, [HOSTILE]), questions=answers, left_out=[HOSTILE], sample=HOSTILE,
@@ -117,7 +117,7 @@ def instruct(out: Path) -> None:
         recall=Plain(questions=40, before=1, after=39, rewordings=38, rewordings_before=2, rewordings_after=37, bm25=36,
                      general=14, general_same=13),
     )  # fmt: skip
-    exchanges = [Answers(HOSTILE, HOSTILE, HOSTILE, f"{HOSTILE} more")]
+    exchanges = [BeforeAndAfter(HOSTILE, HOSTILE, HOSTILE, f"{HOSTILE} more")]
     result.exchanges = exchanges
     verdict = judge_answers(exchanges, result.loss_before, result.loss, 30)
     first = first_changed(exchanges)
@@ -142,7 +142,7 @@ def reinforce(out: Path) -> None:
     )  # fmt: skip
     told = {
         "verdict": judge_score(HOSTILE, 0.5432, 0.6543, BETWEEN, 1.0),
-        "first": first_changed([Answers(*[HOSTILE] * 4)]),
+        "first": first_changed([BeforeAndAfter(*[HOSTILE] * 4)]),
     }
     write_report(out, "reinforce.jinja", result=result, kept="kept: step 7", drawn=[rollout(0), rollout(1)], **told)
 
@@ -179,7 +179,7 @@ def experiment(out: Path) -> None:
         {HOSTILE: Value(0.1234, 0.1, 0.2), "none": Value(math.nan)}, {}, {HOSTILE: Claim(HOSTILE, False)},
         [Table(HOSTILE, [HOSTILE, "b"], [[HOSTILE, HOSTILE]])],
         [Curves(HOSTILE, HOSTILE, HOSTILE, {HOSTILE: ([1, 10, 100], [0.5, math.nan, 0.25])}, logarithmic=True)],
-        [Sample(HOSTILE, HOSTILE), Sample.asked(HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)], [HOSTILE],
+        [TextSample(HOSTILE, HOSTILE), TextSample.asked(HOSTILE, {HOSTILE: HOSTILE}, HOSTILE)], [HOSTILE],
         dots=[Dots(HOSTILE, HOSTILE, [Dot(HOSTILE, Value(0.5678, 0.4, 0.7, (0.5, 0.6)))])],
     )  # fmt: skip
     write_experiment(out, outcome)
@@ -237,7 +237,7 @@ def test_a_claim_has_a_chip_code_is_code_and_an_interval_a_line_of_its_own(tmp_p
     outcome.values = {"none": Value(0.0, 0.0, 0.278, share=True, cases=12)}
     outcome.dots = [Dots("Answers", "fraction", [Dot("with a `not`", outcome.values["none"])])]
     outcome.tables = [Table("T", ["a"], [[outcome.values["none"].shown(".1%")], ["a text (2 to 3 words)"]])]
-    outcome.samples = [Sample.asked("Where?", {"rules": "Here.", "model": ""}, "There.")]
+    outcome.samples = [TextSample.asked("Where?", {"rules": "Here.", "model": ""}, "There.")]
     write_experiment(tmp_path, outcome)
     text = (tmp_path / REPORT_FILE).read_text(encoding="utf-8")
     assert re.findall(r'class="chip (\w+)">([^<]+)<', text) == [

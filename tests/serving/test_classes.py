@@ -11,7 +11,7 @@ from scratchlm.finetuning.head import add_classes
 from scratchlm.generation.classifier import Classifier, LinearClassifier
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model
-from scratchlm.weights.linear import HeldOut, LinearSettings
+from scratchlm.weights.linear import HeldOutF1, LinearSettings
 from served import serving
 from toys import random_decoder, toy_config
 
@@ -25,7 +25,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory, tokenizer: FastBPE) -> 
     add_classes(model.decoder, labels, "last", seed=0)
     model.classes = Classes(labels, positive="post")
     fitted = LinearTexts().fit(TEXTS, [0, 1] * 9)
-    model.linear = fitted.kept(LinearSettings(labels, HeldOut(9, 0.9, 0.5), {}, "post"))
+    model.linear = fitted.kept(LinearSettings(labels, HeldOutF1(9, 0.9, 0.5), {}, "post"))
     folder = tmp_path_factory.mktemp("served") / "tickets"
     save_model(folder, model)
     return folder

@@ -10,13 +10,13 @@ from scratchlm.inspection.heads import attention_maps
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tours.quickstart.attention import answer_attention
-from scratchlm.tours.quickstart.qa_eval import Answer
+from scratchlm.tours.quickstart.qa_eval import QuizAnswer
 from scratchlm.weights.checkpoint import SavedModel
 from toys import random_decoder, toy_config
 
-WRONG = Answer("held-in", "Where is Ada?", "In Ulm.", "In Bonn.", 0.1)
-GUESSED = Answer("held-out", "Where is Ida?", "In Ulm.", "In Ulm.", 0.1)
-RIGHT = Answer("held-in", "Which pet has Zoë?", "Zoë has a pet goldfish.", "Zoë has a pet goldfish.", 0.1)
+WRONG = QuizAnswer("held-in", "Where is Ada?", "In Ulm.", "In Bonn.", 0.1)
+GUESSED = QuizAnswer("held-out", "Where is Ida?", "In Ulm.", "In Ulm.", 0.1)
+RIGHT = QuizAnswer("held-in", "Which pet has Zoë?", "Zoë has a pet goldfish.", "Zoë has a pet goldfish.", 0.1)
 
 
 def model() -> LanguageModel:
@@ -52,4 +52,4 @@ def test_a_right_answer_that_is_no_guess_is_looked_into_first() -> None:
         assert attention is not None
         assert attention.key == key
     assert answer_attention(here, []) is None
-    assert answer_attention(here, [Answer("held-in", "Where?", "In Ulm.", "...", 0.1)]) is None
+    assert answer_attention(here, [QuizAnswer("held-in", "Where?", "In Ulm.", "...", 0.1)]) is None

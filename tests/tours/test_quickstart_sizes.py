@@ -10,7 +10,7 @@ import pytest
 from scratchlm.base.errors import UserError
 from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.model.config import DecoderConfig
-from scratchlm.runs.hooks import Sample
+from scratchlm.runs.hooks import WriteSample
 from scratchlm.storyworld import questions
 from scratchlm.tokens.simple import CharacterTokenizer
 from scratchlm.tours.quickstart.qa_eval import SENTENCES, TOGETHER, ask, read_aloud
@@ -19,7 +19,7 @@ from scratchlm.tours.quickstart.run import PRETRAIN_SHARE, Clock, minutes_to_ngr
 from scratchlm.tours.quickstart.sizes import (
     SHAPES,
     TIMED,
-    Size,
+    QuickstartSize,
     Speed,
     best_for_facts,
     best_for_text,
@@ -28,7 +28,7 @@ from scratchlm.tours.quickstart.sizes import (
     shape_of,
     speeds_of,
 )
-from scratchlm.tours.quickstart.text import Corpus, storyworld_corpus
+from scratchlm.tours.quickstart.text import QuickstartText, storyworld_corpus
 from scratchlm.training.config import TrainingConfig
 from scratchlm.training.profiling import Deadline, fitted_to_minutes
 from toys import random_decoder, toy_config
@@ -120,7 +120,7 @@ def test_questions_that_no_time_is_left_for_are_not_asked() -> None:
 
 
 def test_sentences_that_no_time_is_left_for_are_not_written() -> None:
-    corpus = Corpus(["One day."], ["One day."], grammatical=True)
+    corpus = QuickstartText(["One day."], ["One day."], grammatical=True)
     _, reading = read_aloud(Parrot(), corpus, 0, seconds=40.0, clock=Ticking(1.0))  # type: ignore[arg-type]
     assert reading is not None
     assert 0 < reading.sentences < SENTENCES
@@ -133,7 +133,9 @@ def test_a_sample_is_cut_at_its_deadline(tmp_path: Path) -> None:
     tokenizer = CharacterTokenizer.train(["abcdefgh"])
     decoder = random_decoder(toy_config("default", vocabulary_size=tokenizer.vocabulary_size))
     whole, cut = (
-        Sample(tokenizer, tmp_path, every=1, seed=0, max_tokens=30, seconds=seconds, clock=Ticking(1.0))(1, decoder)
+        WriteSample(tokenizer, tmp_path, every=1, seed=0, max_tokens=30, seconds=seconds, clock=Ticking(1.0))(
+            1, decoder
+        )
         for seconds in (1e9, 5.0)
     )
     assert whole.text.startswith(cut.text)
@@ -142,7 +144,7 @@ def test_a_sample_is_cut_at_its_deadline(tmp_path: Path) -> None:
 
 def test_the_run_says_at_its_start_what_it_will_do() -> None:
     corpus = storyworld_corpus(30_000, 0)
-    size = Size(Speed(2, 64, 98_304, 30_720.0), "fp32", 100.0, 36, 180)
+    size = QuickstartSize(Speed(2, 64, 98_304, 30_720.0), "fp32", 100.0, 36, 180)
     told = size.sentence(0.5, corpus, 50.0)
     assert told.startswith("0.5 minutes: 2 layers of width 64 in fp32, about 1,000 steps of pretraining")
     assert "180 questions, 36 sentences" in told

@@ -77,7 +77,7 @@ def describe(value: Any) -> str:
 
 @contextmanager
 def intact(where: Path | str, what: str) -> Iterator[None]:
-    """Turn what goes wrong when a file's values are taken apart into one line that names the file.
+    """Require that a file is intact: what goes wrong when its values are taken apart becomes one line that names it.
 
     For code that does nothing but read: a value of another kind, a missing key, a number out of all bounds is then the
     file's fault. `UserError` passes as it is.

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from scratchlm.classic.linear import tfidf_of_words
 
 
-class Message:
+class ParsedMessage:
     """A message with what several features need."""
 
     def __init__(self, text: str) -> None:
@@ -52,15 +52,15 @@ class Feature(NamedTuple):
     name: str
     why: str
     """What it should show."""
-    measure: Callable[[Message], float]
+    measure: Callable[[ParsedMessage], float]
 
 
-def longest(pattern: str, message: Message) -> float:
+def longest(pattern: str, message: ParsedMessage) -> float:
     """Return log(1 + length) of the longest match of a pattern in the text as written; 0 without one."""
     return math.log1p(max((len(run) for run in re.findall(pattern, message.text)), default=0))
 
 
-def count(pattern: str, message: Message) -> float:
+def count(pattern: str, message: ParsedMessage) -> float:
     """Return log(1 + the number of matches of a pattern) in the lower-case text.
 
     The logarithm lets the second match count for less than the first.
@@ -68,13 +68,13 @@ def count(pattern: str, message: Message) -> float:
     return math.log1p(sum(1 for _ in re.finditer(pattern, message.lower)))
 
 
-def words_of(listed: str, message: Message) -> float:
+def words_of(listed: str, message: ParsedMessage) -> float:
     """Return log(1 + the number of words that are in a list), which is given as one text."""
     known = frozenset(listed.split())
     return math.log1p(sum(word in known for word in message.words))
 
 
-def per_character(pattern: str, message: Message) -> float:
+def per_character(pattern: str, message: ParsedMessage) -> float:
     """Return the fraction of characters that match a pattern."""
     return len(re.findall(pattern, message.text)) / max(1, len(message.text))
 
@@ -155,11 +155,11 @@ _MAIL_WORDS = (
 )
 
 
-def _frequency(word: str, message: Message) -> float:
+def _frequency(word: str, message: ParsedMessage) -> float:
     return message.words.count(word) / max(1, len(message.words))
 
 
-def _runs(message: Message) -> list[int]:
+def _runs(message: ParsedMessage) -> list[int]:
     return [len(run) for run in re.findall(r"[A-Z]+", message.text)] or [0]
 
 
@@ -176,7 +176,7 @@ SPAMBASE: tuple[Feature, ...] = (
 
 def measured(texts: Sequence[str], features: Sequence[Feature] = FEATURES) -> Float[np.ndarray, "N F"]:
     """Measure features in texts: one row for each text, one column for each feature."""
-    rows = [[feature.measure(message) for feature in features] for message in map(Message, texts)]
+    rows = [[feature.measure(message) for feature in features] for message in map(ParsedMessage, texts)]
     return np.array(rows, np.float64).reshape(len(texts), len(features))
 
 

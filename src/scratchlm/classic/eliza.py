@@ -21,7 +21,7 @@ TURNED = {
 
 
 @dataclass(frozen=True)
-class Rule:
+class ElizaRule:
     """A pattern, its rank, and the answers that alternate; {0} is replaced by the phrase that the pattern captured."""
 
     pattern: str
@@ -32,25 +32,25 @@ class Rule:
 
 
 SCRIPT = (
-    Rule(r"\bi need (?P<rest>.+)", ["Why do you need {0}?", "What would {0} change for you?"], 3),
-    Rule(r"\bi (?:want|would like|wish for) (?P<rest>.+)", ["Suppose you had {0}: what then?", "Why {0}?"], 3),
-    Rule(r"\bi(?:'m| am) (?P<rest>.+)", ["How long have you been {0}?", "How do you feel about being {0}?"], 2),
-    Rule(r"\bi feel (?P<rest>.+)", ["Do you often feel {0}?", "What makes you feel {0}?"], 3),
-    Rule(r"\bi (?:can't|cannot) (?P<rest>.+)", ["What keeps you from it?", "How do you know you can't {0}?"], 3),
-    Rule(r"\bmy (?P<rest>mother|father|sister|brother|family|friend|dog|cat|teacher)\b",
+    ElizaRule(r"\bi need (?P<rest>.+)", ["Why do you need {0}?", "What would {0} change for you?"], 3),
+    ElizaRule(r"\bi (?:want|would like|wish for) (?P<rest>.+)", ["Suppose you had {0}: what then?", "Why {0}?"], 3),
+    ElizaRule(r"\bi(?:'m| am) (?P<rest>.+)", ["How long have you been {0}?", "How do you feel about being {0}?"], 2),
+    ElizaRule(r"\bi feel (?P<rest>.+)", ["Do you often feel {0}?", "What makes you feel {0}?"], 3),
+    ElizaRule(r"\bi (?:can't|cannot) (?P<rest>.+)", ["What keeps you from it?", "How do you know you can't {0}?"], 3),
+    ElizaRule(r"\bmy (?P<rest>mother|father|sister|brother|family|friend|dog|cat|teacher)\b",
          ["Tell me more about your {0}.", "What else comes to mind about your {0}?"], 4, kept=True),
-    Rule(r"\bi (?:remember|dreamt of|dreamed of) (?P<rest>.+)", ["Do you often think of {0}?", "Why {0} now?"], 4),
-    Rule(r"\bbecause (?P<rest>.+)", ["Is that the real reason?", "What other reason could there be?"], 2),
-    Rule(r"\bare you (?P<rest>.+)", ["Would it matter to you if I were {0}?", "Do you think I am {0}?"], 2),
-    Rule(r"\bcan you (?P<rest>.+)", ["What if I could {0}?", "Would you like me to {0}?"], 2),
-    Rule(r"\byou (?P<rest>.+) me\b", ["What makes you think I {0} you?"], 2),
-    Rule(r"\bwhy (?P<rest>.+)", ["Why do you ask?", "What answer would you like to hear?"], 1),
-    Rule(r"\b(?:what|who|where|when|how)\b(?P<rest>.*)", ["What do you think?", "Why do you ask that?"], 1),
-    Rule(r"\b(?:hello|hi|hey)\b(?P<rest>.*)", ["Hello. What is on your mind?"], 1),
-    Rule(r"\b(?:sorry)\b(?P<rest>.*)", ["There is nothing to be sorry for."], 3),
-    Rule(r"\bmy (?P<rest>.+)", ["Why does your {0} concern you?", "Tell me about your {0}."], 1, kept=True),
-    Rule(r"^yes\b(?P<rest>.*)", ["You seem quite sure.", "I see. And?"], 1),
-    Rule(r"^no\b(?P<rest>.*)", ["Why not?", "You are being a little negative."], 1),
+    ElizaRule(r"\bi (?:remember|dreamt of|dreamed of) (?P<rest>.+)", ["Do you often think of {0}?", "Why {0} now?"], 4),
+    ElizaRule(r"\bbecause (?P<rest>.+)", ["Is that the real reason?", "What other reason could there be?"], 2),
+    ElizaRule(r"\bare you (?P<rest>.+)", ["Would it matter to you if I were {0}?", "Do you think I am {0}?"], 2),
+    ElizaRule(r"\bcan you (?P<rest>.+)", ["What if I could {0}?", "Would you like me to {0}?"], 2),
+    ElizaRule(r"\byou (?P<rest>.+) me\b", ["What makes you think I {0} you?"], 2),
+    ElizaRule(r"\bwhy (?P<rest>.+)", ["Why do you ask?", "What answer would you like to hear?"], 1),
+    ElizaRule(r"\b(?:what|who|where|when|how)\b(?P<rest>.*)", ["What do you think?", "Why do you ask that?"], 1),
+    ElizaRule(r"\b(?:hello|hi|hey)\b(?P<rest>.*)", ["Hello. What is on your mind?"], 1),
+    ElizaRule(r"\b(?:sorry)\b(?P<rest>.*)", ["There is nothing to be sorry for."], 3),
+    ElizaRule(r"\bmy (?P<rest>.+)", ["Why does your {0} concern you?", "Tell me about your {0}."], 1, kept=True),
+    ElizaRule(r"^yes\b(?P<rest>.*)", ["You seem quite sure.", "I see. And?"], 1),
+    ElizaRule(r"^no\b(?P<rest>.*)", ["Why not?", "You are being a little negative."], 1),
 )  # fmt: skip
 NOTHING_FITS = ("Please go on.", "Tell me more.", "I see.", "What does that suggest to you?")
 
@@ -58,7 +58,7 @@ NOTHING_FITS = ("Please go on.", "Tell me more.", "I see.", "What does that sugg
 class Eliza:
     """A conversation with the script; the same sentences in the same order get the same answers."""
 
-    def __init__(self, script: Sequence[Rule] = SCRIPT, nothing_fits: Sequence[str] = NOTHING_FITS) -> None:
+    def __init__(self, script: Sequence[ElizaRule] = SCRIPT, nothing_fits: Sequence[str] = NOTHING_FITS) -> None:
         self._rules = sorted(script, key=lambda rule: -rule.rank)  # of equal rank the earlier
         self._nothing_fits = nothing_fits
         self._turn: defaultdict[str, int] = defaultdict(int)

@@ -39,7 +39,7 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Hypothesis:
+class PartialTranslation:
     """The beginning of a translation."""
 
     covered: int
@@ -52,7 +52,7 @@ class Hypothesis:
     """Weighted features so far."""
     expected: float
     """The same with an estimate of what is left."""
-    before: Hypothesis | None = None
+    before: PartialTranslation | None = None
     option: Option | None = None
     likely: float = 0.0
     """Log-probability of the last phrase's words by the language model."""
@@ -109,7 +109,7 @@ class PhraseBased:
         grams = sum(len(after.counts) + 2 for after in self.language.followers.values())
         return words + 32 * len(table) + 8 * grams + sum(2 * len(word.encode()) for word in self.cases.values())
 
-    def search(self, e: Sequence[str], best: int = 1) -> list[Hypothesis]:
+    def search(self, e: Sequence[str], best: int = 1) -> list[PartialTranslation]:
         """Return the `best` complete hypotheses that the beam search finds, the highest score first.
 
         Hypotheses that cover equally many words compete. Of two with the same future, which cover the same words, end
@@ -117,10 +117,10 @@ class PhraseBased:
         """
         options = self.options(e)
         left = self._left(len(e), options)
-        stacks: list[dict[tuple[int, int, tuple[int, ...]], Hypothesis]] = [{} for _ in e]
-        finished: list[Hypothesis] = []
+        stacks: list[dict[tuple[int, int, tuple[int, ...]], PartialTranslation]] = [{} for _ in e]
+        finished: list[PartialTranslation] = []
         if e:
-            stacks[0][0, 0, self.begin] = Hypothesis(0, 0, self.begin, 0.0, 0.0)
+            stacks[0][0, 0, self.begin] = PartialTranslation(0, 0, self.begin, 0.0, 0.0)
         for stack in stacks:
             for before in heapq.nlargest(self.beam, stack.values(), key=lambda each: each.expected):
                 for span, scored in options.items():
@@ -143,13 +143,13 @@ class PhraseBased:
         return heapq.nlargest(best, finished, key=lambda each: each.score)
 
     def _extended(
-        self, before: Hypothesis, end: int, covered: int, scored: tuple[Option, float], jump: int, rest: float,
+        self, before: PartialTranslation, end: int, covered: int, scored: tuple[Option, float], jump: int, rest: float,
         complete: bool,
-    ) -> Hypothesis:  # fmt: skip
+    ) -> PartialTranslation:  # fmt: skip
         option, worth = scored
         likely, recent = self.likely(option.words, before.recent, complete)
         score = before.score + worth + self.weights[LANGUAGE] * likely + self.weights[JUMPS] * jump
-        return Hypothesis(covered, end, recent, score, score + rest, before, option, likely, jump)
+        return PartialTranslation(covered, end, recent, score, score + rest, before, option, likely, jump)
 
     def likely(self, words: Words, recent: tuple[int, ...], complete: bool) -> tuple[float, tuple[int, ...]]:
         """Return the log-probability of words after the recent ones, and what is recent then."""

@@ -112,7 +112,7 @@ ARTICLES = {
 
 
 @dataclass
-class Parts:
+class SentenceParts:
     """A parsed English sentence of the fragment."""
 
     subject: str
@@ -154,7 +154,7 @@ def translate(sentence: str) -> str:
     return text[:1].upper() + text[1:] + mark
 
 
-def _parsed(words: list[str], asked: bool) -> Parts | None:
+def _parsed(words: list[str], asked: bool) -> SentenceParts | None:
     """Parse a sentence; None where it is outside the fragment."""
     words = list(words)
     auxiliaries = (*HELPERS, "do", "does", "did")  # German has nothing like "do"
@@ -171,7 +171,7 @@ def _parsed(words: list[str], asked: bool) -> Parts | None:
     words = words if verb is None else words[1:]
     if verb is None and helper is None:
         return None
-    return Parts(*subject, helper, verb, words, negated, asked)
+    return SentenceParts(*subject, helper, verb, words, negated, asked)
 
 
 def _subject(words: list[str]) -> tuple[str, str] | None:
@@ -198,7 +198,7 @@ def _noun(article: str, noun: str, case: int) -> str:
     return f"{ARTICLES[article][gender][case]} {german}"
 
 
-def _generated(parts: Parts) -> list[str]:
+def _generated(parts: SentenceParts) -> list[str]:
     """Order the German sentence: the verb second, or first in a question, an infinitive last."""
     main = None if parts.verb is None else INFINITIVES[parts.verb]
     finite = parts.helper if parts.helper is not None else main

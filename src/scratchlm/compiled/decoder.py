@@ -22,7 +22,7 @@ from scratchlm.compiled import parts
 from scratchlm.compiled import tables as places
 from scratchlm.compiled.sharing import LINE, Team, prepare
 from scratchlm.compiled.step import decode
-from scratchlm.compiled.tables import LETTER, PHASES, PLACES, Call, Heads, Model, Rows, Sizes, Work
+from scratchlm.compiled.tables import LETTER, PHASES, PLACES, Call, Heads, Model, Rows, StepArrays, StepSizes
 from scratchlm.model.attention.grouped import GroupedQueryAttention
 from scratchlm.model.blocks import Blocks
 from scratchlm.model.config import (
@@ -182,22 +182,22 @@ class CompiledDecoder:
             x = x + self.decoder.ngrams(table, filled)[:, -1]  # what fills a row up is another document
         return self.decoder.placed(x[:, None], place[:, None])[:, 0]
 
-    def _for(self, rows: int, wanted: int) -> Work:
+    def _for(self, rows: int, wanted: int) -> StepArrays:
         """Return the arrays of some rows and some logits: the first ones of those that are held."""
         arrays = self._arrays
         if len(arrays.stream) < rows or len(arrays.logits) < wanted:
             arrays = self._arrays = self._buffers(max(rows, len(arrays.stream)), max(wanted, len(arrays.logits)))
         parts = {name: each[:rows] for name, each in arrays._asdict().items() if name not in ("heads", "logits")}
-        return Work(heads=Heads(*(each[:rows] for each in arrays.heads)), logits=arrays.logits[:wanted], **parts)
+        return StepArrays(heads=Heads(*(each[:rows] for each in arrays.heads)), logits=arrays.logits[:wanted], **parts)
 
-    def _buffers(self, rows: int, wanted: int) -> Work:
+    def _buffers(self, rows: int, wanted: int) -> StepArrays:
         sizes = self._sizes
 
         def array(size: int, rows: int = rows) -> np.ndarray:
             return np.zeros((rows, size), np.float32)
 
         inside, shared = sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
-        return Work(
+        return StepArrays(
             embedded=array(sizes.width),
             stream=array(sizes.width),
             heads=Heads(array(inside), array(shared), array(shared)),
@@ -258,7 +258,7 @@ class CompiledDecoder:
         row[place + 1] = self._address(getattr(norm, "bias", None))
 
 
-def _job(rows: Rows, work: Work) -> list[int]:
+def _job(rows: Rows, work: StepArrays) -> list[int]:
     """Hand threads a step: sizes, and addresses of arrays that must stay until it ends."""
     arrays: list[Any] = [work.embedded, work.stream, *work.heads, *work[3:]]
     addresses = [each.ctypes.data for each in (*rows, *arrays)]
@@ -308,12 +308,12 @@ def _kind(part: nn.Module) -> torch.dtype:
     return _stored(part)[0].dtype
 
 
-def _sizes(decoder: Decoder, chunks: int, blocks: int) -> Sizes:
+def _sizes(decoder: Decoder, chunks: int, blocks: int) -> StepSizes:
     config, attention, inside = decoder.config, grouped(decoder.config), decoder.config.feed_forward
     assert isinstance(inside, SwiGLUConfig | MLPConfig)
     like = config.norm if isinstance(config.norm, RMSNormConfig) else RMSNormConfig()  # of queries and keys
     values, rope = config.values, config.positions
-    return Sizes(
+    return StepSizes(
         layers=config.layers,
         width=config.width,
         heads=attention.heads,

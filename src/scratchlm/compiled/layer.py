@@ -25,7 +25,7 @@ from scratchlm.compiled.tables import (
     VALUE_GATE,
     VALUE_SCALES,
     VALUE_TABLE,
-    Layer,
+    LayerTable,
 )
 from scratchlm.model.quantized import TILE
 
@@ -44,7 +44,7 @@ def vector(address: int, size: int) -> Any:
 
 
 @njit(nogil=True, error_model="numpy")
-def bounds(layer: Layer, chunk: int, chunks: int, outputs: int) -> tuple[int, int]:
+def bounds(layer: LayerTable, chunk: int, chunks: int, outputs: int) -> tuple[int, int]:
     """Return where a chunk of a matrix's outputs begins and ends; outputs of one tile stay together."""
     unit = TILE if layer.kind.ndim == 3 else 1
     units = (outputs + unit - 1) // unit
@@ -52,7 +52,7 @@ def bounds(layer: Layer, chunk: int, chunks: int, outputs: int) -> tuple[int, in
 
 
 @njit(nogil=True, error_model="numpy")
-def product(layer: Layer, which: int, x: Any, out: Any, first: int, last: int) -> None:
+def product(layer: LayerTable, which: int, x: Any, out: Any, first: int, last: int) -> None:
     """Multiply with some outputs of one matrix of a table; add their bias, and what an adapter adds."""
     outputs, inputs, of = out.shape[1], x.shape[1], layer.place[OF_MATRIX * which : OF_MATRIX * (which + 1)]
     codes = matrix(layer.kind, of[CODES], outputs, inputs)
@@ -86,7 +86,7 @@ def adapt(of: Any, x: Any, out: Any, first: int, last: int) -> None:
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def norm_rows(layer: Layer, which: int, x: Any, out: Any) -> None:
+def norm_rows(layer: LayerTable, which: int, x: Any, out: Any) -> None:
     """Normalise each row."""
     sizes, place = layer.sizes, layer.place
     weight, bias = vector(place[which], sizes.width), vector(place[which + 1], sizes.width)
@@ -95,7 +95,7 @@ def norm_rows(layer: Layer, which: int, x: Any, out: Any) -> None:
 
 
 @njit(nogil=True, error_model="numpy")
-def read_rows(layer: Layer, which: int, x: Any, normed: Any) -> None:
+def read_rows(layer: LayerTable, which: int, x: Any, normed: Any) -> None:
     """Set `normed` to what a branch reads of the stream."""
     if layer.sizes.norm_before:
         norm_rows(layer, which, x, normed)
@@ -105,7 +105,7 @@ def read_rows(layer: Layer, which: int, x: Any, normed: Any) -> None:
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def add_embedded_value(layer: Layer, head: int, id: int, x: Any, value: Any) -> None:
+def add_embedded_value(layer: LayerTable, head: int, id: int, x: Any, value: Any) -> None:
     """Add the token's own vector to the value of one head, through a gate that the layer's input opens."""
     sizes, place = layer.sizes, layer.place
     size, channels = sizes.head_dim, sizes.gate_channels
@@ -126,7 +126,7 @@ def add_embedded_value(layer: Layer, head: int, id: int, x: Any, value: Any) -> 
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def turn_head(layer: Layer, norm: int, position: int, x: Any) -> None:
+def turn_head(layer: LayerTable, norm: int, position: int, x: Any) -> None:
     """Normalise one head and rotate it, in the model's order."""
     sizes, place = layer.sizes, layer.place
     weight = vector(place[norm], x.size)

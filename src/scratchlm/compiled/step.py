@@ -62,18 +62,18 @@ from scratchlm.compiled.tables import (
     X0_STREAM,
     Call,
     Heads,
-    Layer,
+    LayerTable,
     Model,
     Rows,
+    StepArrays,
     Turn,
-    Work,
 )
 from scratchlm.model.blocks import BLOCK
 from scratchlm.model.quantized import GROUP, TILE
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def begin(turn: Turn, whole: Layer, number: int, embedded: Any, stream: Any) -> None:
+def begin(turn: Turn, whole: LayerTable, number: int, embedded: Any, stream: Any) -> None:
     """Set the stream to the embedding before the first layer; then scale it and mix the embedding in. One chunk."""
     if claim(turn.queue, turn.phase) == 0:
         for b in range(stream.shape[0]):
@@ -90,7 +90,7 @@ def begin(turn: Turn, whole: Layer, number: int, embedded: Any, stream: Any) -> 
 
 
 @njit(nogil=True, error_model="numpy")
-def project(turn: Turn, layer: Layer, stream: Any, normed: Any, heads: Heads) -> None:
+def project(turn: Turn, layer: LayerTable, stream: Any, normed: Any, heads: Heads) -> None:
     """Compute queries, keys and values of the new tokens."""
     each = layer.sizes.chunks
     chunk = claim(turn.queue, turn.phase)
@@ -107,7 +107,7 @@ def project(turn: Turn, layer: Layer, stream: Any, normed: Any, heads: Heads) ->
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def place_heads(turn: Turn, layer: Layer, rows: Rows, stream: Any, normed: Any, heads: Heads) -> None:
+def place_heads(turn: Turn, layer: LayerTable, rows: Rows, stream: Any, normed: Any, heads: Heads) -> None:
     """Normalise and rotate queries and keys; put keys and values into the cache. A chunk is a head of a row."""
     sizes, place, size = layer.sizes, layer.place, layer.sizes.head_dim
     each = sizes.heads + 2 * sizes.kv_heads
@@ -141,7 +141,7 @@ def place_heads(turn: Turn, layer: Layer, rows: Rows, stream: Any, normed: Any, 
 
 
 @njit(nogil=True, error_model="numpy")
-def mix(turn: Turn, layer: Layer, rows: Rows, queries: Any, mixed: Any, scores: Any) -> None:
+def mix(turn: Turn, layer: LayerTable, rows: Rows, queries: Any, mixed: Any, scores: Any) -> None:
     """Attend: a chunk is a query head of a row."""
     sizes, place, size = layer.sizes, layer.place, layer.sizes.head_dim
     keys = carray(pointer(place[CACHED_KEYS]), (sizes.blocks, sizes.kv_heads, size, BLOCK), np.float32)
@@ -161,7 +161,7 @@ def mix(turn: Turn, layer: Layer, rows: Rows, queries: Any, mixed: Any, scores: 
 
 
 @njit(nogil=True, error_model="numpy")
-def join(turn: Turn, layer: Layer, which: int, x: Any, branch: Any, stream: Any) -> None:
+def join(turn: Turn, layer: LayerTable, which: int, x: Any, branch: Any, stream: Any) -> None:
     """Project what a branch computed back, and add it to the stream unless it is normalised first."""
     chunks = layer.sizes.chunks
     chunk = claim(turn.queue, turn.phase)
@@ -176,7 +176,7 @@ def join(turn: Turn, layer: Layer, which: int, x: Any, branch: Any, stream: Any)
 
 
 @njit(nogil=True, error_model="numpy")
-def add_normed(turn: Turn, layer: Layer, which: int, branch: Any, normed: Any, stream: Any) -> None:
+def add_normed(turn: Turn, layer: LayerTable, which: int, branch: Any, normed: Any, stream: Any) -> None:
     """Add a branch to the stream after its norm: one chunk."""
     if claim(turn.queue, turn.phase) == 0:
         norm_rows(layer, which, branch, normed)
@@ -186,7 +186,7 @@ def add_normed(turn: Turn, layer: Layer, which: int, branch: Any, normed: Any, s
 
 
 @njit(nogil=True, error_model="numpy")
-def widen(turn: Turn, layer: Layer, stream: Any, normed: Any, gates: Any, inner: Any) -> None:
+def widen(turn: Turn, layer: LayerTable, stream: Any, normed: Any, gates: Any, inner: Any) -> None:
     """Compute the inside of the feed-forward."""
     sizes, chunks = layer.sizes, layer.sizes.chunks
     chunk = claim(turn.queue, turn.phase)
@@ -211,7 +211,7 @@ def widen(turn: Turn, layer: Layer, stream: Any, normed: Any, gates: Any, inner:
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def score(turn: Turn, whole: Layer, wanted: Any, stream: Any, normed: Any, logits: Any) -> None:
+def score(turn: Turn, whole: LayerTable, wanted: Any, stream: Any, normed: Any, logits: Any) -> None:
     """Compute the logits of the wanted rows."""
     sizes, chunks = whole.sizes, 8 * whole.sizes.chunks
     chunk = claim(turn.queue, turn.phase)
@@ -243,10 +243,10 @@ def take_part(call: Call, epoch: int, model: Model) -> None:
     stream, branch, heads = work.stream, work.branch, work.heads
     normed = np.empty_like(stream)
     scores = np.empty(rows.blocks.shape[1] * BLOCK, f32)
-    whole = Layer(sizes, model.whole, model.head_kind)
+    whole = LayerTable(sizes, model.whole, model.head_kind)
     phase = 0
     for number in range(sizes.layers):
-        layer = Layer(sizes, model.layers[number], model.kind)
+        layer = LayerTable(sizes, model.layers[number], model.kind)
         if number == 0 or model.whole[X0_STREAM]:
             begin(Turn(queue, phase), whole, number, work.embedded, stream)
         project(Turn(queue, phase + 1), layer, stream, normed, heads)
@@ -283,7 +283,7 @@ def floats(address: int, rows: int, size: int) -> Any:
 
 
 @njit(nogil=True, error_model="numpy")
-def arrays(job: Any, sizes: Any) -> Work:
+def arrays(job: Any, sizes: Any) -> StepArrays:
     """Return the arrays of the step that a job describes."""
     count, inside, shared = job[ROWS], sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
     heads = Heads(
@@ -291,7 +291,7 @@ def arrays(job: Any, sizes: Any) -> Work:
         floats(job[ARRAYS + 3], count, shared),
         floats(job[ARRAYS + 4], count, shared),
     )
-    return Work(
+    return StepArrays(
         floats(job[ARRAYS], count, sizes.width),
         floats(job[ARRAYS + 1], count, sizes.width),
         heads,

@@ -38,7 +38,7 @@ PHASES = 9
 """Phases of a layer."""
 
 
-class Sizes(NamedTuple):
+class StepSizes(NamedTuple):
     """What of a model's configuration the step needs; a switch is 0 or 1."""
 
     layers: int
@@ -97,7 +97,7 @@ class Heads(NamedTuple):
     values: npt.NDArray[np.float32]
 
 
-class Work(NamedTuple):
+class StepArrays(NamedTuple):
     """Arrays that the threads share, with a row for each new token, or, of logits, for each that is wanted.
 
     A job lists them in this order.
@@ -113,7 +113,7 @@ class Work(NamedTuple):
     logits: npt.NDArray[np.float32]
 
 
-class Layer(NamedTuple):
+class LayerTable(NamedTuple):
     """What the code of a layer reads, or of what belongs to none."""
 
     sizes: Any

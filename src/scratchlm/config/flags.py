@@ -19,7 +19,7 @@ LEAST_ALIKE = 0.6
 
 
 @dataclass
-class Line:
+class CommandLine:
     """What a command line says: the values by dotted name, and what is wrong with it."""
 
     given: dict[str, Any] = field(default_factory=dict)
@@ -28,13 +28,13 @@ class Line:
     problems: list[str] = field(default_factory=list)
 
 
-def read_line(arguments: Sequence[str], known: Sequence[Setting]) -> Line:
+def read_line(arguments: Sequence[str], known: Sequence[Setting]) -> CommandLine:
     """Read a command line. A wrong one is read to its end, so that all its problems can be reported at once.
 
     A flag may be given by its last words: `--steps` is `--training.steps`, the least nested setting of that name.
     After `--`, nothing is a flag.
     """
-    line, flags, places = Line(), _by_flag(known), [each for each in known if each.place is Place.FIRST]
+    line, flags, places = CommandLine(), _by_flag(known), [each for each in known if each.place is Place.FIRST]
     words: dict[str, list[str]] = {}
     rest, plain = list(arguments), False
     while rest:
@@ -62,7 +62,7 @@ def _by_flag(known: Sequence[Setting]) -> dict[str, Setting]:
 
 
 def _read_flag(
-    argument: str, rest: list[str], flags: Mapping[str, Setting], words: dict[str, list[str]], line: Line
+    argument: str, rest: list[str], flags: Mapping[str, Setting], words: dict[str, list[str]], line: CommandLine
 ) -> None:
     """Read one flag, and the words of its value from `rest`."""
     name, equals, value = argument.partition("=")
@@ -126,7 +126,7 @@ def _offer(name: str, flags: Mapping[str, Setting]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def missing(known: Sequence[Setting], line: Line) -> list[str]:
+def missing(known: Sequence[Setting], line: CommandLine) -> list[str]:
     """Name what is required and was not given, as the help spells it."""
     names: list[str] = []
     for each in known:

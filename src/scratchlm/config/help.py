@@ -27,14 +27,14 @@ def columns() -> int:
 
 
 @dataclass(frozen=True)
-class Entry:
+class HelpEntry:
     """A name, such as a flag with what stands for its value, and its explanation."""
 
     name: str
     says: str
 
 
-def show(parts: Sequence[str | Sequence[Entry]]) -> None:
+def show(parts: Sequence[str | Sequence[HelpEntry]]) -> None:
     """Print paragraphs and lists of entries on stdout, names in bold on a terminal."""
     stream, width = raw(sys.stdout), columns()
     bold = stream.isatty() and "NO_COLOR" not in os.environ
@@ -51,7 +51,7 @@ def _filled(text: str, width: int, indent: str) -> list[str]:
     return lines or [""]
 
 
-def _listed(entries: Sequence[Entry], width: int, bold: bool) -> Iterator[str]:
+def _listed(entries: Sequence[HelpEntry], width: int, bold: bool) -> Iterator[str]:
     """Yield the lines of entries: name and explanation beside each other, or below where there is no room for both."""
     longest = max((len(each.name) for each in entries), default=0)
     beside = width >= 2 * COLUMN
@@ -88,7 +88,7 @@ def show_settings(
             if each.required or each.place is Place.FIRST or each.path.rpartition(".")[2] in common
         ]
     needed = [f"{each.flag} {each.metavar}" for each in own if each.required and each not in first]
-    blocks: list[str | Sequence[Entry]] = [
+    blocks: list[str | Sequence[HelpEntry]] = [
         " ".join([f"usage: {program}", *map(_spelled, first), *needed, "[settings]"]),
         *(" ".join(paragraph.split()) for paragraph in says.split("\n\n")),
         [_entry(each, base) for each in shown],
@@ -111,7 +111,7 @@ def _spelled(setting: Setting) -> str:
     return f"[{words} ...]" if setting.many else f"[{words}]"
 
 
-def _entry(setting: Setting, base: Any) -> Entry:
+def _entry(setting: Setting, base: Any) -> HelpEntry:
     if setting.place is Place.FIRST:
         name = _spelled(setting)
     elif setting.values == 0:
@@ -129,7 +129,7 @@ def _entry(setting: Setting, base: Any) -> Entry:
         note = ""
     else:
         note = f" (default: {', '.join(map(str, value)) if isinstance(value, tuple) else value})"
-    return Entry(name, f"{setting.says}{note}".strip())
+    return HelpEntry(name, f"{setting.says}{note}".strip())
 
 
 def _value(base: Any, path: str) -> Any:
@@ -142,5 +142,5 @@ def _value(base: Any, path: str) -> Any:
 
 def show_commands(program: str, sentences: Mapping[str, str], what: str = "COMMAND") -> None:
     """Print the commands of a program, or what else it takes first, each with a sentence."""
-    entries = [Entry(name, says) for name, says in sentences.items()]
+    entries = [HelpEntry(name, says) for name, says in sentences.items()]
     show([f"usage: {program} {what} ...", entries, f"{program} {what} --help shows its flags."])

@@ -35,7 +35,7 @@ class Here:
         return lambda: self.tokenizer.encode_batch(texts, self.threads)
 
 
-class OnRay:
+class EncodeOnRay:
     """Each batch as a task of a Ray cluster, which gives it `threads` cores, by default one."""
 
     def __init__(self, tokenizer: Tokenizer, threads: int | None) -> None:

@@ -29,7 +29,7 @@ from scratchlm.base.files import require_free_space, write_json
 from scratchlm.base.folders import atomic_folder
 from scratchlm.base.outputs import output_folder
 from scratchlm.base.result import Result
-from scratchlm.data.encoding import Encoded, Encoder, Here, OnRay
+from scratchlm.data.encoding import Encoded, EncodeOnRay, Encoder, Here
 from scratchlm.data.prepared import REPORT_FILE, data_hash
 from scratchlm.data.shards import SUFFIX, ShardSet, ShardWriter
 from scratchlm.text.clean import clean
@@ -127,7 +127,7 @@ def _write_data(
     tokenizer = _tokenizer(config, documents, size)
     with atomic_folder(config.out, DATA_KIND) as folder:
         with ExitStack() as stack:
-            encoder = (OnRay if config.on == "ray" else Here)(tokenizer, config.threads)
+            encoder = (EncodeOnRay if config.on == "ray" else Here)(tokenizer, config.threads)
             writer = _Sides(folder, tokenizer, encoder, stack)
             for side, document in split_documents(lambda: documents(counts), split, counts):
                 writer.add(side, document)

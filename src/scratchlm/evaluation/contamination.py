@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from scratchlm.evaluation.tasks import Task
+from scratchlm.evaluation.tasks import EvaluationTask
 from scratchlm.text.counts import Counts, Document
 from scratchlm.text.overlap import overlap_report
 from scratchlm.text.sources import open_source
@@ -13,7 +13,7 @@ RUN = 8
 """Words of the n-grams that are compared, as for PaLM (Chowdhery et al. 2022, arXiv 2204.02311, section 8)."""
 
 
-def contamination(task: Task, sources: Sequence[str]) -> float:
+def contamination(task: EvaluationTask, sources: Sequence[str]) -> float:
     """Return the fraction of items of which at least 80% of the 8-grams of words occur in the training text.
 
     An item is its question with the right answer. One with fewer than eight words counts where a training document

@@ -21,7 +21,7 @@ from scratchlm.base.files import write_text
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.evaluation.likelihood import ROWS, encode_requests, likelihoods
 from scratchlm.evaluation.prompting import ends_of, fitted
-from scratchlm.evaluation.tasks import Item, Kind, Task
+from scratchlm.evaluation.tasks import EvaluationTask, Kind, TaskItem
 from scratchlm.generation.batch import continue_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.tokens.base import prefix_token
@@ -76,7 +76,7 @@ def _until(model: SavedModel, context: str, settings: dict[str, Any]) -> str:
     return min((text.partition(stop)[0] for stop in stops), key=len, default=text)
 
 
-def write_tasks(folder: Path, tasks: Sequence[Task]) -> list[str]:
+def write_tasks(folder: Path, tasks: Sequence[EvaluationTask]) -> list[str]:
     """Write tasks as files that the harness reads, so that any of its models can be scored on the same items.
 
     Give the folder to its `TaskManager(include_path=...)`; returns the names of the tasks, one for each set. Raises
@@ -86,7 +86,7 @@ def write_tasks(folder: Path, tasks: Sequence[Task]) -> list[str]:
     for place, task in enumerate(tasks):
         if task.of.kind not in ("choices", "last word") or any(len(item.prompts) > 1 for item in task.items):
             raise UserError(f"{task.name}: cannot be written for the harness; it has this task itself")
-        sets: dict[str, list[Item]] = {}
+        sets: dict[str, list[TaskItem]] = {}
         for item in task.items:
             sets.setdefault(item.set, []).append(item)
         for number, (part, items) in enumerate(sets.items()):
@@ -96,7 +96,7 @@ def write_tasks(folder: Path, tasks: Sequence[Task]) -> list[str]:
     return names
 
 
-def _write_task(folder: Path, name: str, kind: Kind, items: Sequence[Item]) -> None:
+def _write_task(folder: Path, name: str, kind: Kind, items: Sequence[TaskItem]) -> None:
     rows = [
         {"prompt": item.prompts[0], "answers": [a.removeprefix(" ") for a in item.answers], "gold": item.gold}
         for item in items

@@ -48,7 +48,7 @@ class Likelihood:
 
 
 @dataclass(frozen=True)
-class Request:
+class LikelihoodRequest:
     """A context, which is given, and a continuation, which is scored, both as ids."""
 
     context: tuple[int, ...]
@@ -57,7 +57,7 @@ class Request:
 
 def encode_requests(
     tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], *, start: int | None = None
-) -> list[Request]:
+) -> list[LikelihoodRequest]:
     """Encode texts with their continuations.
 
     Both are encoded as one text and split after the ids of the first. Trailing space of the first moves to the
@@ -77,13 +77,13 @@ def encode_requests(
         ahead = (*begin, *map(int, ids[:cut])) if text else (int(start or 0),)
         if not len(ids[cut:]):
             raise UserError(f"continuation {more!r} of {text[-40:]!r}: has no token of its own; give at least a letter")
-        encoded.append(Request(ahead, tuple(map(int, ids[cut:]))))
+        encoded.append(LikelihoodRequest(ahead, tuple(map(int, ids[cut:]))))
     return encoded
 
 
 def likelihoods(
     decoder: CausalLM,
-    requests: Sequence[Request],
+    requests: Sequence[LikelihoodRequest],
     *,
     rows: int = ROWS,
     dtype: torch.dtype = torch.float32,
@@ -118,15 +118,15 @@ def likelihoods(
     return [scores[index] for index in range(len(requests))]
 
 
-def _fitted(request: Request, context: int) -> Request:
+def _fitted(request: LikelihoodRequest, context: int) -> LikelihoodRequest:
     """Truncate a context that is too long at its beginning."""
     room = context + 1 - len(request.continuation)
     if room < 1:
         raise UserError(f"a continuation has {len(request.continuation):,} tokens; the model sees {context:,}")
-    return Request(request.context[-room:], request.continuation)
+    return LikelihoodRequest(request.context[-room:], request.continuation)
 
 
-def _batches(requests: Sequence[Request], groups: list[list[int]], rows: int) -> Iterator[list[list[int]]]:
+def _batches(requests: Sequence[LikelihoodRequest], groups: list[list[int]], rows: int) -> Iterator[list[list[int]]]:
     """Yield batches of groups of similar length, the longest first, so that a lack of memory shows at once."""
 
     def size(group: list[int]) -> int:
@@ -142,7 +142,7 @@ def _batches(requests: Sequence[Request], groups: list[list[int]], rows: int) ->
 
 @torch.no_grad()
 def _plain(
-    decoder: CausalLM, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
+    decoder: CausalLM, requests: Sequence[LikelihoodRequest], groups: list[list[int]], dtype: torch.dtype
 ) -> dict[int, Likelihood]:
     """Score requests, each a row of its own; padding is on the right, where causal attention ignores it."""
     device = decoder.device
@@ -156,7 +156,7 @@ def _plain(
 
 @torch.no_grad()
 def _shared(
-    decoder: CausalLM, requests: Sequence[Request], groups: list[list[int]], dtype: torch.dtype
+    decoder: CausalLM, requests: Sequence[LikelihoodRequest], groups: list[list[int]], dtype: torch.dtype
 ) -> dict[int, Likelihood]:
     """Read texts once, padded on the left, then score all continuations of each from its cached keys and values."""
     device = decoder.device
@@ -182,7 +182,7 @@ def _shared(
 def _scored(
     decoder: CausalLM,
     hidden: Float[Tensor, "B T D"],
-    requests: Sequence[Request],
+    requests: Sequence[LikelihoodRequest],
     members: Sequence[int],
     starts: Sequence[int],
     dtype: torch.dtype,

@@ -14,8 +14,16 @@ from scratchlm.base.errors import UserError
 from scratchlm.evaluation.classes import f1_interval, f1_of
 from scratchlm.evaluation.config import DEFAULT_NORMALISATIONS
 from scratchlm.evaluation.likelihood import ROWS, Likelihood, encode_requests, likelihoods
-from scratchlm.evaluation.scoring import Record, Score, TaskResult, answer_record, choice_record, scores_of, word_record
-from scratchlm.evaluation.tasks import Item, Task
+from scratchlm.evaluation.scoring import (
+    ItemRecord,
+    Score,
+    TaskResult,
+    answer_record,
+    choice_record,
+    scores_of,
+    word_record,
+)
+from scratchlm.evaluation.tasks import EvaluationTask, TaskItem
 from scratchlm.evaluation.work import Note, Unknown, Work, key_of
 from scratchlm.generation.batch import continue_batch
 from scratchlm.generation.classifier import AT_ONCE, Classifier
@@ -38,7 +46,7 @@ class Prompting:
 
     shots: int = 0
     """Few-shot examples before each question."""
-    examples: Sequence[Item] | None = None
+    examples: Sequence[TaskItem] | None = None
     """Items that the examples are drawn from; None: the other items of the task."""
     limit: int | None = None
     """Most items of a task, drawn at random."""
@@ -57,7 +65,7 @@ class Prompting:
     """What is computed already."""
 
 
-def ask(model: SavedModel, task: Task, prompting: Prompting, *, control: bool = False) -> TaskResult:
+def ask(model: SavedModel, task: EvaluationTask, prompting: Prompting, *, control: bool = False) -> TaskResult:
     """Score a model on a task; with `control` also on prompts whose words are shuffled, as a baseline.
 
     Of work that was stopped, only the items that were finished are scored; they are no random sample, since the longest
@@ -92,7 +100,7 @@ def ask(model: SavedModel, task: Task, prompting: Prompting, *, control: bool = 
     )  # fmt: skip
 
 
-def _start(model: SavedModel, task: Task, items: Sequence[Item], prompting: Prompting) -> str:
+def _start(model: SavedModel, task: EvaluationTask, items: Sequence[TaskItem], prompting: Prompting) -> str:
     """Return the text of the token that answers without a prompt were scored after; empty where all have prompts."""
     if task.of.kind == "answer" or (
         all(prompt for item in items for prompt in item.prompts) and "unconditional" not in prompting.normalisations
@@ -102,7 +110,7 @@ def _start(model: SavedModel, task: Task, items: Sequence[Item], prompting: Prom
     return "" if start is None else model.tokenizer.decode([start])
 
 
-def _asks(item: Item) -> bool:
+def _asks(item: TaskItem) -> bool:
     return any(item.prompts)
 
 
@@ -114,7 +122,7 @@ def _drawn(items: Sequence[T], prompting: Prompting) -> list[T]:
     return [items[index] for index in sorted(chosen)]
 
 
-def shuffled_words(item: Item, seed: int) -> Item:
+def shuffled_words(item: TaskItem, seed: int) -> TaskItem:
     """Shuffle the words of the prompts, or of the sentences of pairs without a prompt, both by one permutation."""
 
     def mix(text: str) -> str:
@@ -128,7 +136,7 @@ def shuffled_words(item: Item, seed: int) -> Item:
     return replace(item, answers=tuple(" " + mix(answer.removeprefix(" ")) for answer in item.answers))
 
 
-def _examples(item: Item, task: Task, prompting: Prompting) -> list[Item]:
+def _examples(item: TaskItem, task: EvaluationTask, prompting: Prompting) -> list[TaskItem]:
     """Draw the few-shot examples of an item; the item itself is never among them."""
     if not prompting.shots:
         return []
@@ -139,8 +147,12 @@ def _examples(item: Item, task: Task, prompting: Prompting) -> list[Item]:
 
 
 def _records(
-    model: SavedModel, task: Task, items: Sequence[Item], prompting: Prompting, unshuffled: Sequence[Item] | None = None
-) -> list[Record]:
+    model: SavedModel,
+    task: EvaluationTask,
+    items: Sequence[TaskItem],
+    prompting: Prompting,
+    unshuffled: Sequence[TaskItem] | None = None,
+) -> list[ItemRecord]:
     if task.of.kind == "answer":
         return _written(model, task, items, prompting)
     ahead = ["".join(f"{each.shown}\n\n" for each in _examples(item, task, prompting)) for item in items]
@@ -156,7 +168,7 @@ def _records(
     ]
 
 
-def _is_known(model: SavedModel, task: Task, item: Item, prompting: Prompting) -> bool:
+def _is_known(model: SavedModel, task: EvaluationTask, item: TaskItem, prompting: Prompting) -> bool:
     """Say whether all that is computed of an item is known."""
     try:
         _records(model, task, [item], prompting)
@@ -171,7 +183,11 @@ def _bare(prompt: str) -> str:
 
 
 def _likelihoods(
-    model: SavedModel, task: Task, items: Sequence[Item], prompt: Callable[[int, str], str], prompting: Prompting
+    model: SavedModel,
+    task: EvaluationTask,
+    items: Sequence[TaskItem],
+    prompt: Callable[[int, str], str],
+    prompting: Prompting,
 ) -> list[list[Likelihood]]:
     """Return the likelihoods of all answers of all items, each after its prompt."""
     texts = []
@@ -192,7 +208,9 @@ def _likelihoods(
     return [[next(flat) for _ in item.answers] for item in items]
 
 
-def _written(model: SavedModel, task: Task, items: Sequence[Item], prompting: Prompting) -> list[Record]:
+def _written(
+    model: SavedModel, task: EvaluationTask, items: Sequence[TaskItem], prompting: Prompting
+) -> list[ItemRecord]:
     """Let the model write answers, and score them."""
     prompts = [_prompt(model, task, item, prompting) for item in items]
     cut = [fitted(ids, prompting.answer_tokens, model.decoder.config.context) for ids in prompts]
@@ -224,11 +242,11 @@ def fitted(prompt: Sequence[int], new: int, context: int) -> list[int]:
     return list(prompt[-(context - min(new, context // 2)) :])
 
 
-def _through_template(task: Task, prompting: Prompting) -> bool:
+def _through_template(task: EvaluationTask, prompting: Prompting) -> bool:
     return prompting.chat or task.of.conversational
 
 
-def _prompt(model: SavedModel, task: Task, item: Item, prompting: Prompting) -> list[int]:
+def _prompt(model: SavedModel, task: EvaluationTask, item: TaskItem, prompting: Prompting) -> list[int]:
     """Return the ids of a question with its few-shot examples: as turns of a conversation, or as text."""
     examples = _examples(item, task, prompting)
     if not _through_template(task, prompting):
@@ -246,7 +264,7 @@ def _prompt(model: SavedModel, task: Task, item: Item, prompting: Prompting) -> 
     return model.template.render(turns, reply=True).ids
 
 
-def _classes(model: SavedModel, task: Task, prompting: Prompting, control: bool) -> TaskResult:
+def _classes(model: SavedModel, task: EvaluationTask, prompting: Prompting, control: bool) -> TaskResult:
     """Classify the texts of a table with the class head of the model."""
     assert task.path is not None
     if prompting.shots or control:
@@ -273,7 +291,7 @@ def _classes(model: SavedModel, task: Task, prompting: Prompting, control: bool)
 
     answers = prompting.work.results(task.name, [key_of(row.text) for row in rows], compute, "texts classified")
     records = [
-        Record(str(number), {"accuracy": float(answer == row.label)}, given=answer)
+        ItemRecord(str(number), {"accuracy": float(answer == row.label)}, given=answer)
         for number, (row, answer) in enumerate(zip(rows, answers, strict=True), 1)
     ]
     positive = classifier.classes.positive

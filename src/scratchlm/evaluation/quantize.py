@@ -45,7 +45,7 @@ WRITTEN_TOKENS = 48
 
 
 @dataclass(frozen=True)
-class Measured:
+class QuantizedForm:
     """What one form of a model weighs and knows."""
 
     form: str
@@ -62,8 +62,8 @@ class QuantizeResult(Result):
 
     out: str
     text: str
-    before: Measured
-    after: Measured
+    before: QuantizedForm
+    after: QuantizedForm
     seconds: float
     """Time to quantize it."""
 
@@ -171,10 +171,10 @@ def _encode(text: str, tokenizer: Tokenizer, most: int) -> list[int]:
     return ids[:most]
 
 
-def _measured(form: str, folder: Path, model: SavedModel, ids: list[int]) -> Measured:
+def _measured(form: str, folder: Path, model: SavedModel, ids: list[int]) -> QuantizedForm:
     length = min(model.decoder.config.context, WINDOW)
     bits = held_out_loss(model.decoder, model.tokenizer, ArrayTokens(np.array(ids)), length=length).bits_per_byte
-    return Measured(form, (folder / WEIGHTS_FILE).stat().st_size / 1e6, bits, _speed(model.decoder, ids))
+    return QuantizedForm(form, (folder / WEIGHTS_FILE).stat().st_size / 1e6, bits, _speed(model.decoder, ids))
 
 
 def _speed(decoder: Decoder, ids: list[int]) -> float:

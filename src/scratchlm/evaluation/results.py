@@ -14,7 +14,7 @@ from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.sealed import read_sealed, sealed
 from scratchlm.base.statistics import Comparison, comparison_of
-from scratchlm.evaluation.scoring import Record, Score, TaskResult, mean_over_sets
+from scratchlm.evaluation.scoring import ItemRecord, Score, TaskResult, mean_over_sets
 
 FORMAT, KIND = 1, "scratchlm evaluation"
 
@@ -104,7 +104,7 @@ def _restore(score: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Compared:
+class TaskDifference:
     """The difference of two models in one score of one task."""
 
     task: str
@@ -121,7 +121,7 @@ class ComparisonResult(Result):
 
     first: str
     second: str
-    compared: list[Compared] = field(default_factory=list)
+    compared: list[TaskDifference] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """Scores that are not a mean over items, such as F1, and so cannot be compared."""
     judged: dict[str, Any] | None = None
@@ -149,7 +149,7 @@ class ComparisonResult(Result):
         return "\n".join([*lines, *([] if self.judged is None else [str(self.judged["summary"])])])
 
 
-def _gap(each: Compared, value: float) -> str:
+def _gap(each: TaskDifference, value: float) -> str:
     return f"{value:+.3f} nats" if each.score == "nats" else f"{100 * value:+.1f} points"
 
 
@@ -183,11 +183,11 @@ def pairs_of(first: TasksResult, second: TasksResult) -> list[tuple[TaskResult, 
     return pairs
 
 
-def _compared(name: str, first: TaskResult, second: TaskResult) -> Compared:
+def _compared(name: str, first: TaskResult, second: TaskResult) -> TaskDifference:
     one, other = ([record.values[name] for record in task.records] for task in (first, second))
     gap, error = mean_over_sets(first.records, [b - a for a, b in zip(one, other, strict=True)])
     means = [mean_over_sets(first.records, values)[0] for values in (one, other)]
-    return Compared(first.name, name, len(first.records), means[0], means[1], comparison_of(gap, error))
+    return TaskDifference(first.name, name, len(first.records), means[0], means[1], comparison_of(gap, error))
 
 
 def largest_gap(first: Sequence[TaskResult], second: Sequence[TaskResult]) -> float:
@@ -218,6 +218,6 @@ def _values(scores: Mapping[str, Score] | None) -> list[float]:
     return [] if scores is None else [round(score.value, 6) for name, score in scores.items() if name != "perplexity"]
 
 
-def _judged(record: Record) -> dict[str, float]:
+def _judged(record: ItemRecord) -> dict[str, float]:
     """Return the scores of an item that are right or wrong, not log-likelihoods."""
     return {name: value for name, value in record.values.items() if name != "nats"}

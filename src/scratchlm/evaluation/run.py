@@ -39,7 +39,7 @@ from scratchlm.evaluation.results import (
     write_result,
 )
 from scratchlm.evaluation.scoring import TaskResult
-from scratchlm.evaluation.tasks import Task, read_task
+from scratchlm.evaluation.tasks import EvaluationTask, read_task
 from scratchlm.evaluation.work import Unknown, Work
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
@@ -234,7 +234,7 @@ def _stopped(partial: TasksResult, work: Work) -> str:
     return f"interrupted; what was computed is in {work.path}: the same command goes on from there"
 
 
-def _digest(task: Task, examples: Task | None) -> str:
+def _digest(task: EvaluationTask, examples: EvaluationTask | None) -> str:
     """Return a hash of a task's files and of the files of its few-shot examples."""
     return task.digest if examples is None else f"{task.digest}+{examples.digest}"
 

@@ -18,14 +18,14 @@ import numpy as np
 
 from scratchlm.base.statistics import Interval, standard_error, wilson_interval
 from scratchlm.evaluation.likelihood import Likelihood
-from scratchlm.evaluation.tasks import NUMBER, Item
+from scratchlm.evaluation.tasks import NUMBER, TaskItem
 
 MARKED = re.compile(r"####\s*(-?\d[\d,]*(?:\.\d+)?)")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 @dataclass(frozen=True)
-class Record:
+class ItemRecord:
     """The results of one item."""
 
     id: str
@@ -81,7 +81,7 @@ class TaskResult:
     """Hash of the task's files."""
     drawn: int = 0
     """Items that were to be scored; more than `items` where the work was stopped."""
-    records: list[Record] = field(default_factory=list)
+    records: list[ItemRecord] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -89,8 +89,8 @@ class TaskResult:
 
 
 def choice_record(
-    item: Item, likelihoods: Sequence[Likelihood], bare: Sequence[Likelihood] | None, names: Sequence[str]
-) -> Record:
+    item: TaskItem, likelihoods: Sequence[Likelihood], bare: Sequence[Likelihood] | None, names: Sequence[str]
+) -> ItemRecord:
     """Score the choice under each normalisation; `bare` holds the likelihoods without the question.
 
     A tie of n answers scores 1/n where the right one is among them.
@@ -111,16 +111,16 @@ def choice_record(
             worth = nats / lengths[name]
         best = worth == worth.max()
         values[f"accuracy ({name})"] = float(best[item.gold]) / int(best.sum())
-    return Record(item.id, values, _rounded(nats), cluster=item.cluster, set=item.set)
+    return ItemRecord(item.id, values, _rounded(nats), cluster=item.cluster, set=item.set)
 
 
-def word_record(item: Item, likelihood: Likelihood) -> Record:
+def word_record(item: TaskItem, likelihood: Likelihood) -> ItemRecord:
     """Score a last word: right where each of its tokens is the argmax."""
     values = {"accuracy": float(likelihood.greedy), "nats": likelihood.nats}
-    return Record(item.id, values, _rounded([likelihood.nats]), cluster=item.cluster, set=item.set)
+    return ItemRecord(item.id, values, _rounded([likelihood.nats]), cluster=item.cluster, set=item.set)
 
 
-def answer_record(item: Item, given: str, judged: Literal["text", "number"]) -> Record:
+def answer_record(item: TaskItem, given: str, judged: Literal["text", "number"]) -> ItemRecord:
     """Score a written answer: the same text and the same words, or the same number."""
     right = item.answers[item.gold]
     if judged == "number":
@@ -135,7 +135,7 @@ def answer_record(item: Item, given: str, judged: Literal["text", "number"]) -> 
             "exact": float(given.strip() == right.strip()),
             "same words": float(plain_words(given) == plain_words(right)),
         }
-    return Record(item.id, values, asked=item.prompt, given=given, cluster=item.cluster, set=item.set)
+    return ItemRecord(item.id, values, asked=item.prompt, given=given, cluster=item.cluster, set=item.set)
 
 
 def _number(text: str) -> float:
@@ -151,7 +151,7 @@ def _rounded(nats: Sequence[float] | np.ndarray) -> list[float]:
     return [round(float(value), 6) for value in nats]
 
 
-def scores_of(records: Sequence[Record]) -> dict[str, Score]:
+def scores_of(records: Sequence[ItemRecord]) -> dict[str, Score]:
     """Return the scores of records: a mean over items, or over the means of sets where there are several.
 
     Sets are fixed, not sampled: their choice adds no error.
@@ -177,7 +177,7 @@ def _exp(value: float) -> float:
     return math.exp(value) if value < 709 else math.inf
 
 
-def mean_over_sets(records: Sequence[Record], values: Sequence[float]) -> tuple[float, float]:
+def mean_over_sets(records: Sequence[ItemRecord], values: Sequence[float]) -> tuple[float, float]:
     """Return the mean of the sets' means of a value of each record, and its standard error, clustered within sets.
 
     A set with a single item or cluster has no standard error of its own; then the error is that of all items together.
@@ -196,7 +196,7 @@ def mean_over_sets(records: Sequence[Record], values: Sequence[float]) -> tuple[
     return sum(means) / len(means), error
 
 
-def _clusters(records: Sequence[Record]) -> list[str] | None:
+def _clusters(records: Sequence[ItemRecord]) -> list[str] | None:
     """Return the cluster of each record, or None where all are independent."""
     if not any(record.cluster for record in records):
         return None

@@ -23,7 +23,7 @@ Kind = Literal["choices", "last word", "answer", "classes"]
 
 
 @dataclass(frozen=True)
-class Item:
+class TaskItem:
     """One question."""
 
     id: str
@@ -59,7 +59,7 @@ class TaskKind:
     """How a task is read and scored."""
 
     kind: Kind
-    read: Callable[[Row], Item] | None = None
+    read: Callable[[Row], TaskItem] | None = None
     human: float | None = None
     """Published human accuracy."""
     source: str = ""
@@ -75,12 +75,12 @@ class TaskKind:
 
 
 @dataclass(frozen=True)
-class Task:
+class EvaluationTask:
     """A task with its items."""
 
     name: str
     of: TaskKind
-    items: Sequence[Item]
+    items: Sequence[TaskItem]
     path: Path | None = None
 
     @property
@@ -89,7 +89,7 @@ class Task:
         return "" if self.path is None else ":".join(sha256_of(file) for file in files_of(self.path))
 
 
-def _choices(row: Row) -> Item:
+def _choices(row: Row) -> TaskItem:
     """Read a question with its choices: query, choices, gold; or ARC's, OpenBookQA's, HellaSwag's and COPA's own."""
     if "query" in row:
         prompt, choices, gold = row["query"], row["choices"], row["gold"]
@@ -112,7 +112,7 @@ def _choices(row: Row) -> Item:
         gold = labels.index(row["answerKey"])
     if not isinstance(choices, Sequence) or isinstance(choices, str):
         raise TypeError(f"choices are {type(choices).__name__}, not a list")
-    return Item("", (str(prompt),), tuple(f" {choice}" for choice in choices), int(gold))
+    return TaskItem("", (str(prompt),), tuple(f" {choice}" for choice in choices), int(gold))
 
 
 def _unwikied(text: str) -> str:
@@ -120,33 +120,33 @@ def _unwikied(text: str) -> str:
     return re.sub(r"\[.*?\]", "", text.strip().replace(" [title]", ". ")).replace("  ", " ")
 
 
-def _winogrande(row: Row) -> Item:
+def _winogrande(row: Row) -> TaskItem:
     """Read a sentence with a gap: the text after the gap is scored after each of two options (Trinh and Le 2018)."""
     before, after = str(row["sentence"]).split("_", 1)
     options = (str(row["option1"]), str(row["option2"]))
     gold = int(row["answer"]) - 1
-    return Item("", tuple(before + o for o in options), (f" {after.strip()}",) * 2, gold, "/".join(sorted(options)))
+    return TaskItem("", tuple(before + o for o in options), (f" {after.strip()}",) * 2, gold, "/".join(sorted(options)))
 
 
-def _pair(row: Row) -> Item:
+def _pair(row: Row) -> TaskItem:
     """Read a minimal pair; both sentences get a leading space, as in lm-evaluation-harness."""
-    return Item("", ("",), (f" {row['sentence_good']}", f" {row['sentence_bad']}"))
+    return TaskItem("", ("",), (f" {row['sentence_good']}", f" {row['sentence_bad']}"))
 
 
-def _last_word(row: Row) -> Item:
+def _last_word(row: Row) -> TaskItem:
     """Read a passage whose last word is to be predicted."""
     if "context" in row:
-        return Item("", (str(row["context"]),), (f" {row['continuation']}",))
+        return TaskItem("", (str(row["context"]),), (f" {row['continuation']}",))
     passage, _, word = str(row["text"]).rpartition(" ")
-    return Item("", (passage,), (f" {word}",))
+    return TaskItem("", (passage,), (f" {word}",))
 
 
-def _answer(row: Row) -> Item:
+def _answer(row: Row) -> TaskItem:
     """Read a question with a written answer; fields question and answer."""
-    return Item("", (f"Question: {row['question']}\nAnswer:",), (str(row["answer"]),), worked=f" {row['answer']}")
+    return TaskItem("", (f"Question: {row['question']}\nAnswer:",), (str(row["answer"]),), worked=f" {row['answer']}")
 
 
-def _gsm8k(row: Row) -> Item:
+def _gsm8k(row: Row) -> TaskItem:
     """Read a problem whose worked solution ends in #### and a number."""
     _, mark, number = str(row["answer"]).rpartition("####")
     number = number.strip().replace(",", "")
@@ -184,7 +184,7 @@ TASKS: dict[str, TaskKind] = {
 """Known tasks; the last five take files of your own."""
 
 
-def read_task(spec: str) -> Task:
+def read_task(spec: str) -> EvaluationTask:
     """Read the task of `NAME=PATH`, or a built-in one by its name; every .jsonl file of a folder is one set.
 
     Raises `UserError` for an unknown name and a missing file, and lists every line that is no item of the task.
@@ -194,7 +194,7 @@ def read_task(spec: str) -> Task:
         raise UserError(f"--task {spec}: unknown task {name!r}; {nearest(name, TASKS)}")
     of = TASKS[name]
     if of.built_in:
-        return Task(name, of, _storyworld())
+        return EvaluationTask(name, of, _storyworld())
     if not place:
         raise UserError(f"--task {spec}: name its file, as in --task {name}=FILE.jsonl")
     path = Path(place)
@@ -205,7 +205,7 @@ def read_task(spec: str) -> Task:
     for file in files if of.read is not None else ():
         for number, record in enumerate(read_records(file)):
             try:
-                item = _checked(of.read(record.values), of.kind) if of.read else Item("", (), ())
+                item = _checked(of.read(record.values), of.kind) if of.read else TaskItem("", (), ())
             except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
                 what = f"no {error}" if isinstance(error, KeyError) else str(error)
                 problems.append(f"{record.place}: no item of {name} ({what})")
@@ -215,10 +215,10 @@ def read_task(spec: str) -> Task:
             id = f"{file.stem}/{record.values.get('id', number)}"
             items.append(replace(item, id=id, cluster=cluster, set=file.stem if len(files) > 1 else ""))
     raise_first(problems, "lines")
-    return Task(name, of, items, path)
+    return EvaluationTask(name, of, items, path)
 
 
-def _checked(item: Item, kind: Kind) -> Item:
+def _checked(item: TaskItem, kind: Kind) -> TaskItem:
     """Refuse an item that cannot be scored."""
     if kind == "choices" and len(item.answers) < 2:
         raise ValueError("a choice needs at least two answers")
@@ -241,10 +241,10 @@ def files_of(path: Path) -> list[Path]:
     return [path]
 
 
-def _storyworld() -> list[Item]:
+def _storyworld() -> list[TaskItem]:
     """Return the questions about facts that the embedded stories state."""
     return [
-        Item(f"storyworld/{number}", (each.question,), (each.expected,), cluster=each.subject, worked=each.expected)
+        TaskItem(f"storyworld/{number}", (each.question,), (each.expected,), cluster=each.subject, worked=each.expected)
         for number, each in enumerate(storyworld.questions())
         if each.split == "held-in"
     ]

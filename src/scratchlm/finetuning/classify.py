@@ -45,7 +45,7 @@ from scratchlm.text.split import parse_split, split_of_rows, two_sides
 from scratchlm.training.loop import OnStep
 from scratchlm.training.loss import class_loss
 from scratchlm.weights.checkpoint import Classes, SavedModel, save_model
-from scratchlm.weights.linear import HeldOut, LinearSettings
+from scratchlm.weights.linear import HeldOutF1, LinearSettings
 
 ERRORS_SHOWN = 20
 SURE = 0.9
@@ -159,7 +159,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Texts:
+class LabelledTexts:
     """The labelled texts of a run."""
 
     training: list[Labelled]
@@ -180,7 +180,7 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
 
     kind, key, higher = "classify", "f1", True
 
-    def __init__(self, config: ClassifyTrainingConfig, model: SavedModel, data: Texts) -> None:
+    def __init__(self, config: ClassifyTrainingConfig, model: SavedModel, data: LabelledTexts) -> None:
         self.config = config
         self.labels = labels_of(data.training, data.held_out)
         self.positive = _positive(config.positive, self.labels, data.training)
@@ -265,7 +265,7 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         logits, truth, threshold_used = self._logits(kept.decoder, self.held_out), self.held_out.truth, threshold or 0.5
         self.predicted = predicted = softmax(logits, temperature)
         scores = score(predicted, truth, self.labels, self.positive, threshold_used)
-        linear, both = self.baseline, HeldOut(scores.texts, self.baseline.f1, scores.f1)
+        linear, both = self.baseline, HeldOutF1(scores.texts, self.baseline.f1, scores.f1)
         settings = LinearSettings(
             self.labels, both, {}, kept.classes.positive, linear.characters, temperature=linear.temperature
         )
@@ -321,7 +321,7 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         return {"verdict": verdict, **class_charts(result, self.predicted, self.held_out.truth, self.positive)}
 
 
-def _read(config: ClassifyTrainingConfig) -> Texts:
+def _read(config: ClassifyTrainingConfig) -> LabelledTexts:
     """Read the texts, and hold some out. Raises `UserError` for columns, rows and labels that cannot be used."""
     assert config.data is not None
     columns = [column for column in (config.text_column, config.label_column) if column is not None]
@@ -341,7 +341,7 @@ def _read(config: ClassifyTrainingConfig) -> Texts:
             training += [each for each in held_out if each.label not in known]
             held_out = [each for each in held_out if each.label in known] or held_out
     _positive(config.positive, labels_of(training, held_out), training)
-    return Texts(training, held_out)
+    return LabelledTexts(training, held_out)
 
 
 def _positive(given: str | None, labels: Sequence[str], texts: Sequence[Labelled]) -> int | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from scratchlm.base.errors import raise_first
 from scratchlm.text.columns import find_columns, usual_column
-from scratchlm.text.records import Record, require_columns
+from scratchlm.text.records import TableRow, require_columns
 from scratchlm.tokens.chat import ROLES
 
 SHARED_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
@@ -24,7 +24,7 @@ Messages = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
-class Layout:
+class ConversationLayout:
     """A way to keep a conversation in a row."""
 
     name: str
@@ -50,13 +50,13 @@ def exchange(asked: Any, answer: Any, more: Any = None) -> Messages:
 
 
 LISTS = {
-    "messages": Layout("messages", _from_messages),
-    "conversations": Layout("ShareGPT", _from_shared),
+    "messages": ConversationLayout("messages", _from_messages),
+    "conversations": ConversationLayout("ShareGPT", _from_shared),
 }
 """Columns that hold a whole conversation, as a list of turns."""
 
 
-def layout_of(records: Sequence[Record], prompt_column: str | None, answer_column: str | None) -> Layout:
+def layout_of(records: Sequence[TableRow], prompt_column: str | None, answer_column: str | None) -> ConversationLayout:
     """Return the layout of rows, which the first one decides.
 
     Raises `UserError`, with the columns and the flags that name them, where it shows no conversation, and for a later
@@ -72,12 +72,12 @@ def layout_of(records: Sequence[Record], prompt_column: str | None, answer_colum
     require_columns(records, [prompt, answer], "--prompt-column and --answer-column")
     more = usual_column((name for name in first.values if name not in (prompt, answer)), "input")
     name = " and ".join([f"{prompt}, {more}" if more else prompt, answer])
-    return Layout(name, lambda row: exchange(row[prompt], row[answer], row.get(more) if more else None))
+    return ConversationLayout(name, lambda row: exchange(row[prompt], row[answer], row.get(more) if more else None))
 
 
 def read_conversations(
-    records: Sequence[Record], prompt_column: str | None = None, answer_column: str | None = None
-) -> tuple[list[Messages], Layout]:
+    records: Sequence[TableRow], prompt_column: str | None = None, answer_column: str | None = None
+) -> tuple[list[Messages], ConversationLayout]:
     """Take the conversations out of rows, and return them with their layout.
 
     Raises `UserError` with every row that is none: a part missing or empty, roles out of order, no assistant's turn.

@@ -20,7 +20,7 @@ from torch import Tensor
 from scratchlm.base.errors import UserError
 from scratchlm.data.batches import IGNORED, Batch, Order, State, masked_batch, pad_of
 from scratchlm.finetuning.config import ReinforceTrainingConfig
-from scratchlm.finetuning.rewards import Item, Task
+from scratchlm.finetuning.rewards import RewardItem, Task
 from scratchlm.generation.batch import continue_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.model.decoder import Decoder
@@ -105,7 +105,7 @@ class Rollouts:
             step += 1
             yield self._draw(chosen, step), {**order.state(), "step": step}
 
-    def _draw(self, items: Sequence[Item], step: int) -> RolloutBatch:
+    def _draw(self, items: Sequence[RewardItem], step: int) -> RolloutBatch:
         """Answer each question several times and judge the answers."""
         config, model, size = self.config, self.model, self.config.group_size
         assert model.template is not None
@@ -135,7 +135,7 @@ class Rollouts:
         )
         return RolloutBatch(batch.ids, batch.targets, None, gains, reference)
 
-    def _judge(self, item: Item, answer: str) -> float:
+    def _judge(self, item: RewardItem, answer: str) -> float:
         """Ask the reward; what it raises or returns that is no number is the user's to fix."""
         try:
             value = float(self.task.reward(item, answer))

@@ -21,10 +21,10 @@ from scratchlm.finetuning.conversations import Messages, question_of, read_conve
 from scratchlm.finetuning.driver import FinetuneResult, KeepBest, Stage, finetune, open_model, within_context
 from scratchlm.finetuning.recall import Recall, Recalled, recall
 from scratchlm.finetuning.small import BY_REWORDINGS, SmallData, resolve_instruct
-from scratchlm.finetuning.supervised import Answer, answers_to, instruct_batches, rendered
+from scratchlm.finetuning.supervised import WrittenAnswer, answers_to, instruct_batches, rendered
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import Decoder
-from scratchlm.reports.changes import Answers, first_changed, judge_answers
+from scratchlm.reports.changes import BeforeAndAfter, first_changed, judge_answers
 from scratchlm.runs.run import hold
 from scratchlm.text.counts import Counts
 from scratchlm.text.records import read_records
@@ -42,7 +42,7 @@ SAMPLES = 12
 
 
 @dataclass(frozen=True)
-class Exchange:
+class AnsweredQuestion:
     """A held-out question with the answer that was expected, and those of the model before and after."""
 
     question: str
@@ -68,7 +68,7 @@ class InstructResult(FinetuneResult):
     loss: float
     before: TextScores
     after: TextScores
-    exchanges: list[Exchange]
+    exchanges: list[AnsweredQuestion]
     seconds: float
     split: str
     """What was held out: by which rule, or that it was a file."""
@@ -96,8 +96,8 @@ class InstructResult(FinetuneResult):
         return lines
 
 
-def _compared(exchanges: Sequence[Exchange]) -> list[Answers]:
-    return [Answers(each.question, each.expected, each.before, each.after) for each in exchanges]
+def _compared(exchanges: Sequence[AnsweredQuestion]) -> list[BeforeAndAfter]:
+    return [BeforeAndAfter(each.question, each.expected, each.before, each.after) for each in exchanges]
 
 
 def _line(text: str) -> str:
@@ -172,7 +172,7 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
             for answers in (self.before, after)
         )
         exchanges = [
-            Exchange(messages[-2]["content"], wanted, one.text, other.text)
+            AnsweredQuestion(messages[-2]["content"], wanted, one.text, other.text)
             for messages, wanted, one, other in zip(self.held_out, expected, self.before, after, strict=False)
         ]
         self.verdict = judge_answers(_compared(exchanges), self.loss_before, best.best, self.config.training.steps)
@@ -197,7 +197,7 @@ class InstructStage(Stage[InstructTrainingConfig, InstructResult]):
         first = first_changed(_compared(result.exchanges))
         return {"shown": result.exchanges[:SAMPLES], "verdict": self.verdict, "first": first}
 
-    def _answers(self, model: SavedModel) -> tuple[list[Answer], Recalled]:
+    def _answers(self, model: SavedModel) -> tuple[list[WrittenAnswer], Recalled]:
         """Answer the last question of each held-out conversation, and what shows what few conversations taught."""
         most = self.config.scored
         asked = [self.held_out[:most], *([] if self.small is None else self.small.asked)]

@@ -15,7 +15,7 @@ from scratchlm.base.errors import UserError, raise_first
 from scratchlm.data.batches import Batch, Order, State, masked_batch
 from scratchlm.finetuning.conversations import Messages, exchange, problem_of
 from scratchlm.text.columns import listed
-from scratchlm.text.records import Record
+from scratchlm.text.records import TableRow
 from scratchlm.tokens.chat import ChatTemplate, Rendered
 
 
@@ -27,7 +27,7 @@ class Preference:
     rejected: Messages
 
 
-def read_preferences(records: Sequence[Record]) -> tuple[list[Preference], int]:
+def read_preferences(records: Sequence[TableRow]) -> tuple[list[Preference], int]:
     """Take pairs out of rows: chosen and rejected as messages, or as texts beside prompt or instruction (and input).
 
     Pairs whose answers are equal teach nothing: they are left out, and counted. Raises `UserError` with every row that

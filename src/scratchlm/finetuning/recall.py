@@ -9,9 +9,9 @@ from scratchlm.classic.bm25 import BM25
 from scratchlm.evaluation.text_metrics import same_words
 from scratchlm.finetuning.conversations import Messages, question_of
 from scratchlm.finetuning.small import SmallData
-from scratchlm.finetuning.supervised import Answer
+from scratchlm.finetuning.supervised import WrittenAnswer
 
-Recalled = Sequence[Sequence[Answer]]
+Recalled = Sequence[Sequence[WrittenAnswer]]
 """Answers to what is held out, to the training questions, and to general ones."""
 
 
@@ -52,7 +52,7 @@ def recall(small: SmallData, before: Recalled, after: Recalled) -> Recall:
     right = [(_right(side[1], questions), _right(side[0], rewordings)) for side in (before, after)]
     index = BM25([question_of(each) for each in small.conversations]) if rewordings else None
     nearest = [] if index is None else index.nearest([question_of(each) for each in rewordings])
-    retrieved = [Answer(small.conversations[number][-1]["content"], True) for number in nearest]
+    retrieved = [WrittenAnswer(small.conversations[number][-1]["content"], True) for number in nearest]
     return Recall(
         questions=len(questions),
         before=right[0][0],
@@ -66,7 +66,7 @@ def recall(small: SmallData, before: Recalled, after: Recalled) -> Recall:
     )
 
 
-def _right(answers: Sequence[Answer], expected: Sequence[Messages]) -> int:
+def _right(answers: Sequence[WrittenAnswer], expected: Sequence[Messages]) -> int:
     return sum(
         same_words(answer.text, messages[-1]["content"]) for answer, messages in zip(answers, expected, strict=False)
     )

@@ -20,11 +20,11 @@ from scratchlm.data.batches import Batch
 from scratchlm.finetuning.config import ReinforceTrainingConfig
 from scratchlm.finetuning.driver import FinetuneResult, KeepBest, Stage, finetune
 from scratchlm.finetuning.grpo import Reference, Rollouts, RolloutStats, reinforce_loss
-from scratchlm.finetuning.rewards import TASKS, Item, Task, Verdict, hacked
+from scratchlm.finetuning.rewards import TASKS, RewardItem, RewardVerdict, Task, hacked
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import without_adapter
-from scratchlm.reports.changes import Answers, first_changed, judge_score
+from scratchlm.reports.changes import BeforeAndAfter, first_changed, judge_score
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.training.loop import OnStep
 from scratchlm.training.loss import token_log_probabilities
@@ -49,7 +49,7 @@ class ReinforceResult(FinetuneResult):
     score_before: float
     score: float
     score_interval: Interval
-    verdict: Verdict
+    verdict: RewardVerdict
     exchanges: list[tuple[str, str, str, str]]
     """Question, right answer, the model's before and after."""
     seconds: float
@@ -155,14 +155,14 @@ class ReinforceStage(Stage[ReinforceTrainingConfig, ReinforceResult]):
         verdict = judge_score(
             "True score", result.score_before, result.score, result.score_interval, self.config.epochs
         )
-        first = first_changed([Answers(*each) for each in result.exchanges])
+        first = first_changed([BeforeAndAfter(*each) for each in result.exchanges])
         return {"drawn": [each for each in self._log(Rollout) if each.step], "verdict": verdict, "first": first}
 
     def _log(self, kind: type[R]) -> list[R]:
         assert self.config.out is not None
         return [record for record in read_log(self.config.out / LOG_FILE) if isinstance(record, kind)]
 
-    def _prompt(self, item: Item) -> list[int]:
+    def _prompt(self, item: RewardItem) -> list[int]:
         """Return a question as the model hears it."""
         return self.template.render([{"role": "user", "content": item.question}], reply=True).ids
 

@@ -25,7 +25,7 @@ from scratchlm.data.wordings import WordingBatches
 from scratchlm.finetuning.config import ClassifyTrainingConfig, FinetuneConfig, InstructTrainingConfig
 from scratchlm.finetuning.conversations import Messages, exchange, question_of
 from scratchlm.finetuning.rewording import Rewording
-from scratchlm.finetuning.supervised import Answer, answers_to, wording_batches
+from scratchlm.finetuning.supervised import WrittenAnswer, answers_to, wording_batches
 from scratchlm.text.config import AUTO
 from scratchlm.text.records import read_records
 from scratchlm.text.split import split_of_rows
@@ -193,7 +193,7 @@ class SmallData:
         asked = {question_of(each).casefold().strip() for each in conversations}
         rehearsed, self.apart = general_prompts() if config.general else ([], [])
         self.prompts = [each for each in rehearsed if each.casefold() not in asked]
-        self.general: list[Answer] = []
+        self.general: list[WrittenAnswer] = []
 
     def answer_general(self, model: SavedModel) -> None:
         """Let the model answer the general questions, unless the run to resume has its answers."""
@@ -201,7 +201,7 @@ class SmallData:
         if path is not None and path.exists():
             answered = path.stat().st_size > 0  # a model may have answered nothing at all
             rows = [record.values for record in read_records(path)] if answered else []
-            self.general = [Answer(row["answer"], row["ended"]) for row in rows]
+            self.general = [WrittenAnswer(row["answer"], row["ended"]) for row in rows]
             self.prompts = [row["question"] for row in rows]
         elif self.prompts:
             say(f"answering {len(self.prompts)} general questions, to be rehearsed")

@@ -70,7 +70,7 @@ def _unended(sample: Rendered) -> Rendered:
     return Rendered(sample.ids[:last], sample.mask[:last])
 
 
-class Answer(NamedTuple):
+class WrittenAnswer(NamedTuple):
     """What a model answered."""
 
     text: str
@@ -78,14 +78,14 @@ class Answer(NamedTuple):
     """Whether it ended by itself."""
 
 
-def answers_to(model: SavedModel, conversations: Sequence[Messages], most: int) -> list[Answer]:
+def answers_to(model: SavedModel, conversations: Sequence[Messages], most: int) -> list[WrittenAnswer]:
     """Answer each conversation in the place of its last message, greedily, in at most `most` tokens."""
     assert model.template is not None
     room = model.decoder.config.context
     prompts = [model.template.render(messages[:-1], reply=True).ids[-(room - 1) :] for messages in conversations]
     written = greedy_batch(model.decoder, prompts, most, model.stop_ids)
     return [
-        Answer(model.tokenizer.decode(ids).strip(), len(ids) < min(most, room - len(prompt)))
+        WrittenAnswer(model.tokenizer.decode(ids).strip(), len(ids) < min(most, room - len(prompt)))
         for ids, prompt in zip(written, prompts, strict=True)
     ]
 

@@ -34,7 +34,7 @@ NO_TEXT = "is not UTF-8; convert it, for example with iconv -f LATIN1 -t UTF-8"
 
 
 @dataclass(frozen=True)
-class Answer:
+class Classification:
     """What a text is called, and how likely each label is."""
 
     text: str
@@ -79,7 +79,7 @@ class Classifier:
         """Load the classifier of a model folder or of a run."""
         return cls(load_model(find_model(Path(place))))
 
-    def classify(self, texts: Sequence[str]) -> list[Answer]:
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
         """Label each text: the likeliest label, or, of two, the positive class from the model's threshold on.
 
         Raises `UserError` for an empty text, and for one that the tokenizer cannot encode.
@@ -97,7 +97,9 @@ class Classifier:
             if positive is not None:
                 index = labels.index(positive)
                 label = positive if row[index] >= classes.threshold else labels[1 - index]
-            answers.append(Answer(text, label, dict(zip(labels, row, strict=True)), positive, classes.threshold))
+            answers.append(
+                Classification(text, label, dict(zip(labels, row, strict=True)), positive, classes.threshold)
+            )
         return answers
 
 
@@ -120,17 +122,21 @@ class LinearClassifier:
             raise UserError(f"{folder}: holds no linear model; finetune classify writes one beside the network")
         return cls(model)
 
-    def classify(self, texts: Sequence[str]) -> list[Answer]:
+    def classify(self, texts: Sequence[str]) -> list[Classification]:
         """Label each text with the likeliest label. Raises `UserError` for an empty text."""
         require_texts(texts)
         if not texts:
             return []
         settings, rows = self.model.settings, self.model.probabilities(texts)
         return [
-            Answer(text, settings.labels[int(row.argmax())], dict(zip(settings.labels, row.tolist(), strict=True)),
-                   settings.positive)
+            Classification(
+                text,
+                settings.labels[int(row.argmax())],
+                dict(zip(settings.labels, row.tolist(), strict=True)),
+                settings.positive,
+            )
             for text, row in zip(texts, rows, strict=True)
-        ]  # fmt: skip
+        ]
 
 
 def require_texts(texts: Sequence[str]) -> None:
@@ -182,7 +188,7 @@ def _chosen(linear: LinearModel, use: Use) -> tuple[Literal["linear", "network"]
     return scores.better(), said
 
 
-def classify(config: ClassifyConfig) -> Iterator[Answer]:
+def classify(config: ClassifyConfig) -> Iterator[Classification]:
     """Yield answers to the texts of a command: its arguments, or the lines of the standard input that are not empty.
 
     A text that cannot be read is named on stderr by its number or line, and the others are answered; at the end a
@@ -200,7 +206,7 @@ def classify(config: ClassifyConfig) -> Iterator[Answer]:
     while chunk := list(islice(given, at_once)):
         total += len(chunk)
         for place, answer in zip(chunk, _answers(classifier, [text for _, text in chunk]), strict=True):
-            if isinstance(answer, Answer):
+            if isinstance(answer, Classification):
                 yield answer
             else:
                 refused.append(place[0])
@@ -218,7 +224,7 @@ def _some(places: Sequence[str]) -> str:
     return ", ".join(places[:SHOWN]) + (f" and {len(places) - SHOWN:,} more" if len(places) > SHOWN else "")
 
 
-def _answers(classifier: Classifier | LinearClassifier, texts: Sequence[str]) -> list[Answer | UserError]:
+def _answers(classifier: Classifier | LinearClassifier, texts: Sequence[str]) -> list[Classification | UserError]:
     """Answer texts together, or one by one where one of them cannot be read."""
     try:
         return list(classifier.classify(texts))

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
-from scratchlm.generation.grammar_trial import TokenTable, Trial, brief, compiled
+from scratchlm.generation.grammar_trial import GrammarTrial, TokenTable, brief, compiled
 from scratchlm.tokens.base import Tokenizer
 
 LONGEST = 100_000
@@ -50,7 +50,7 @@ class Grammars:
     def _tokens(self) -> Any:
         return self._table.compiled(self._from.encode)
 
-    def regex(self, pattern: str, trial: Trial | None = None) -> Matcher:
+    def regex(self, pattern: str, trial: GrammarTrial | None = None) -> Matcher:
         """Return what holds an output to a regular expression, from its first character to its last.
 
         Raises `UserError` for one that cannot be read, or takes too much time or memory.
@@ -60,7 +60,7 @@ class Grammars:
         _check_length("regular expression", pattern)
         return self._matcher(llguidance.LLMatcher.grammar_from_regex(pattern), "regular expression", trial)
 
-    def json_schema(self, schema: Mapping[str, Any] | bool, trial: Trial | None = None) -> Matcher:
+    def json_schema(self, schema: Mapping[str, Any] | bool, trial: GrammarTrial | None = None) -> Matcher:
         """Return what holds an output to a JSON schema (draft 2020-12; `docs/serving.md` lists what is refused).
 
         Raises `UserError` for one that cannot be read, asks for what cannot be held, or takes too much time or memory.
@@ -75,11 +75,11 @@ class Grammars:
             raise UserError(f"JSON schema: {brief(str(error))}; correct it") from error
         return self._matcher(grammar, "JSON schema", trial)
 
-    def _matcher(self, grammar: str, kind: str, trial: Trial | None) -> Matcher:
-        (trial or Trial()).run(self._table, grammar, kind)
+    def _matcher(self, grammar: str, kind: str, trial: GrammarTrial | None) -> Matcher:
+        (trial or GrammarTrial()).run(self._table, grammar, kind)
         return Matcher(self._tokens, grammar, kind)
 
-    def any_json(self, trial: Trial | None = None) -> Matcher:
+    def any_json(self, trial: GrammarTrial | None = None) -> Matcher:
         """Return what holds an output to a JSON object."""
         return self.json_schema({"type": "object"}, trial)
 

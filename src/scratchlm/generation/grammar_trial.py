@@ -76,7 +76,7 @@ class _Wrapped:
         return self._encode(text)
 
 
-class Trial:
+class GrammarTrial:
     """One grammar being tried; any thread may cancel it."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from scratchlm.lab.harness.findings import Sentence
 from scratchlm.lab.harness.settings import ExperimentConfig
 
 
-class Entry(NamedTuple):
+class ExperimentEntry(NamedTuple):
     """An experiment: the module of its code, its config class, and its question."""
 
     module: str
@@ -25,8 +25,8 @@ class Entry(NamedTuple):
     asks: str
 
 
-EXPERIMENTS: Mapping[str, Entry] = {
-    name: Entry(name.replace("-", "_"), config, asks)
+EXPERIMENTS: Mapping[str, ExperimentEntry] = {
+    name: ExperimentEntry(name.replace("-", "_"), config, asks)
     for name, config, asks in (
         ("ladder-spam", configs.LadderSpamConfig, "How well does each kind of method detect spam?"),
         ("ladder-lm", configs.LadderLmConfig, "How well does each kind of model predict the same text?"),
@@ -51,7 +51,7 @@ EXPERIMENTS: Mapping[str, Entry] = {
 }  # fmt: skip
 
 
-def find(name: str) -> Entry:
+def find(name: str) -> ExperimentEntry:
     """Return an experiment by its name. Raises `UserError` that suggests the nearest name."""
     if name not in EXPERIMENTS:
         raise UserError(f"experiment {name!r}: {nearest(name, EXPERIMENTS)}; scratchlm experiment --list shows all")
@@ -72,6 +72,6 @@ def sentences(name: str) -> dict[str, Sentence]:
     return {key: from_dict(Sentence, table, f"{name}.{key}") for key, table in tables.items()}
 
 
-def _table(entry: Entry, name: str) -> dict[str, Any]:
+def _table(entry: ExperimentEntry, name: str) -> dict[str, Any]:
     with resources.as_file(resources.files("scratchlm.lab.experiments") / entry.module / name) as file:
         return read_toml(file)

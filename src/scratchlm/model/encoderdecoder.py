@@ -42,7 +42,7 @@ SOURCE, TARGET, FILLING = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Parts:
+class SourceTargetRows:
     """Rows of sources and targets, taken apart."""
 
     source: Int[Tensor, "B S"]
@@ -61,7 +61,7 @@ class Parts:
         return x
 
 
-def part(ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"] | None) -> Parts:
+def part(ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"] | None) -> SourceTargetRows:
     """Take rows apart that begin with a source, behind which its target stands."""
     assert documents is not None, "say by `documents` what is source and what is target"
     of_source, of_target = documents == SOURCE, documents == TARGET
@@ -69,7 +69,9 @@ def part(ids: Int[Tensor, "B T"], documents: Int[Tensor, "B T"] | None) -> Parts
     along = torch.arange(int(targets.max()), device=ids.device)
     places = (sources[:, None] + along).clamp(max=ids.size(1) - 1)
     read = slice(0, int(sources.max()))
-    return Parts(ids[:, read], of_source[:, read], ids.gather(1, places), along < targets[:, None], of_target)
+    return SourceTargetRows(
+        ids[:, read], of_source[:, read], ids.gather(1, places), along < targets[:, None], of_target
+    )
 
 
 class CrossAttention(Projections):
@@ -113,7 +115,7 @@ class CrossBlock(Layer):
 
 
 @dataclass(frozen=True)
-class Memory:
+class SourceMemory:
     """A source as the writing side sees it: keys and values of each layer, and which positions are real."""
 
     layers: list[tuple[Keys, Keys]]
@@ -145,7 +147,7 @@ class EncoderDecoder(Transformer):
         self.encoder_blocks = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.encoder_norm = build_norm(config.width, config.norm)
 
-    def encode(self, ids: Int[Tensor, "B S"], real: Bool[Tensor, "B S"]) -> Memory:
+    def encode(self, ids: Int[Tensor, "B S"], real: Bool[Tensor, "B S"]) -> SourceMemory:
         """Read sources, filled up behind where `real` is false."""
         mask = real[:, None, None, :] | torch.eye(ids.size(1), dtype=torch.bool, device=ids.device)
         places = torch.arange(ids.size(1), device=ids.device).expand(len(ids), -1)  # the mask has rows of its own too
@@ -154,9 +156,9 @@ class EncoderDecoder(Transformer):
         for block in self.encoder_blocks:
             x = block(x, context)
         x = self.encoder_norm(x)
-        return Memory([block.cross.remember(x) for block in self._crossing()], real)
+        return SourceMemory([block.cross.remember(x) for block in self._crossing()], real)
 
-    def decode(self, ids: Ids, memory: Memory, cache: KVCache | None = None) -> Stream:
+    def decode(self, ids: Ids, memory: SourceMemory, cache: KVCache | None = None) -> Stream:
         """Return the states of targets after `memory`; with a cache the new ids continue what it holds."""
         new, start = ids.size(1), 0 if cache is None else cache.length
         assert start == 0 or new == 1, "after the first, tokens come one by one"

@@ -103,7 +103,7 @@ def worth_of(tokens: float, text: int | None) -> float:
     return text * (1.0 + REPEATED * (1.0 - math.exp(-again / REPEATED)))
 
 
-class Measured(NamedTuple):
+class MeasuredRun(NamedTuple):
     """A finished run: its matrix weights, the tokens it read, and the held-out bits a byte where it ended."""
 
     weights: int
@@ -111,7 +111,7 @@ class Measured(NamedTuple):
     bits_per_byte: float
 
 
-def fit_law(runs: Sequence[Measured]) -> LossLaw:
+def fit_law(runs: Sequence[MeasuredRun]) -> LossLaw:
     """Fit the law to runs of one recipe by least squares: search the exponents, solve for the rest.
 
     Raises `ValueError` where no exponents fit with positive figures.

@@ -29,7 +29,7 @@ from scratchlm.pretraining.config import PretrainConfig
 from scratchlm.pretraining.forecast import compared, flops_utilization
 from scratchlm.pretraining.skipped import documents_in, skipped_steps
 from scratchlm.reports.page import write_report
-from scratchlm.runs.hooks import HeldOut, Sample
+from scratchlm.runs.hooks import HeldOut, WriteSample
 from scratchlm.runs.resuming import (
     begun_by_this_torchrun,
     require_unchanged,
@@ -101,7 +101,7 @@ def train(config: PretrainConfig, ranks: Ranks, on_step: OnStep | None) -> Pretr
         limit=training.evaluation_tokens, length=training.sequence_length, dtype=runtime.dtype,
         last_limit=training.last_evaluation_tokens,
     )  # fmt: skip
-    sample = Sample(tokenizer, out / SAMPLES, every=training.sample_every, seed=config.seed)
+    sample = WriteSample(tokenizer, out / SAMPLES, every=training.sample_every, seed=config.seed)
     pace, resume = pace_of(out, config, ranks, saved.provenance), config.resume is not None
     hooks: list[Hook] = [scores, sample]
     run_fit("scratchlm pretrain", out, saved, loop, hooks=hooks, pace=pace, resume=resume, track=config.track)

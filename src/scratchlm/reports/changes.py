@@ -20,7 +20,7 @@ SHOWN = 3
 """Answers that a report shows first."""
 
 
-class Answers(NamedTuple):
+class BeforeAndAfter(NamedTuple):
     """A held-out question, the expected answer, and those before and after."""
 
     question: str
@@ -43,7 +43,7 @@ Piece = tuple[str, bool]
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedAnswers:
     """Answers to one question with their differences."""
 
     question: str
@@ -52,7 +52,7 @@ class Compared:
     after: list[Piece]
 
 
-def judge_answers(exchanges: Sequence[Answers], loss_before: float, loss: float, steps: int) -> Verdict:
+def judge_answers(exchanges: Sequence[BeforeAndAfter], loss_before: float, loss: float, steps: int) -> Verdict:
     """Judge by greedy held-out answers and by the held-out loss, in nats per token.
 
     It learned if the answers are closer to the expected ones by more than their 95% interval, or if the loss fell and
@@ -112,10 +112,10 @@ def closeness(text: str, expected: str) -> float:
     return SequenceMatcher(None, text.split(), expected.split(), autojunk=False).ratio()
 
 
-def first_changed(exchanges: Sequence[Answers], most: int = SHOWN) -> list[Compared]:
+def first_changed(exchanges: Sequence[BeforeAndAfter], most: int = SHOWN) -> list[ComparedAnswers]:
     """Return the first exchanges whose answers differ, filled up with others, differences marked."""
     ordered = sorted(exchanges, key=lambda each: each.before.strip() == each.after.strip())
-    return [Compared(each.question, each.expected, *marked(each.before, each.after)) for each in ordered[:most]]
+    return [ComparedAnswers(each.question, each.expected, *marked(each.before, each.after)) for each in ordered[:most]]
 
 
 def marked(before: str, after: str) -> tuple[list[Piece], list[Piece]]:

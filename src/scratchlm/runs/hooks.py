@@ -94,7 +94,7 @@ class HeldOut(Stateless):
 
 
 @dataclass
-class Sample(Stateless):
+class WriteSample(Stateless):
     """Writes a short text with the model as it is, into `samples/` and the log.
 
     With `seconds` a sample is cut after them. It then depends on the clock, so only runs that are never resumed may

@@ -41,7 +41,7 @@ class Tracker(Protocol):
 
 
 class TensorBoard:
-    """`tensorboard --logdir RUN`."""
+    """A board in a browser: `tensorboard --logdir RUN`."""
 
     def __init__(self, folder: Path, name: str, step: int) -> None:
         module = import_module("torch.utils.tensorboard")

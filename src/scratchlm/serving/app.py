@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from scratchlm.serving import chat, classes, completions, embeddings
 from scratchlm.serving.connections import Connections
 from scratchlm.serving.errors import CLOSED, HANDLERS, ApiError, ErrorAnswer
-from scratchlm.serving.grammars import Compiler
+from scratchlm.serving.grammars import GrammarCompiler
 from scratchlm.serving.limits import Gate, Guard, Limits
 from scratchlm.serving.metrics import Metrics
 from scratchlm.serving.models import Served, find
@@ -76,7 +76,7 @@ def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits, con
 
 def _add_writing(app: FastAPI, models: Mapping[str, Served], worker: Worker) -> None:
     """Add what computes."""
-    compiler = Compiler()
+    compiler = GrammarCompiler()
 
     @app.post("/v1/completions", responses=WRITTEN | WRONG)
     async def complete(body: CompletionRequest, request: Request) -> Response:

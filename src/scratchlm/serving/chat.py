@@ -16,7 +16,7 @@ from scratchlm.generation.requests import Logprobs
 from scratchlm.serving.answers import Answer, Answers, unless_gone
 from scratchlm.serving.asked import engine_requests, most_tokens, stop_texts
 from scratchlm.serving.errors import ApiError
-from scratchlm.serving.grammars import Compiler
+from scratchlm.serving.grammars import GrammarCompiler
 from scratchlm.serving.models import Served
 from scratchlm.serving.schemas import ChatRequest, Message
 from scratchlm.serving.streams import (
@@ -37,7 +37,9 @@ CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 """A call of a tool as models of the Qwen and Hermes families write it."""
 
 
-async def answer(body: ChatRequest, served: Served, worker: Worker, compiler: Compiler, request: Request) -> Response:
+async def answer(
+    body: ChatRequest, served: Served, worker: Worker, compiler: GrammarCompiler, request: Request
+) -> Response:
     """Answer a request. Raises `ApiError` and `UserError`."""
     require_sensible(body)
     require_room(body, 1, worker)

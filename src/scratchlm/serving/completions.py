@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from scratchlm.generation.requests import Logprobs
 from scratchlm.serving.answers import Answer, Answers, unless_gone
 from scratchlm.serving.asked import engine_requests, most_tokens, stop_texts
-from scratchlm.serving.grammars import Compiler
+from scratchlm.serving.grammars import GrammarCompiler
 from scratchlm.serving.models import Served
 from scratchlm.serving.schemas import CompletionRequest
 from scratchlm.serving.streams import (
@@ -34,7 +34,7 @@ MAX_TOKENS = 16
 
 
 async def complete(
-    body: CompletionRequest, served: Served, worker: Worker, compiler: Compiler, request: Request
+    body: CompletionRequest, served: Served, worker: Worker, compiler: GrammarCompiler, request: Request
 ) -> Response:
     """Answer a request. Raises `ApiError` and `UserError`."""
     require_sensible(body)

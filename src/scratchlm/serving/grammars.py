@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import Request
 
 from scratchlm.generation.grammar import Matcher
-from scratchlm.generation.grammar_trial import PROCESSES, Trial
+from scratchlm.generation.grammar_trial import PROCESSES, GrammarTrial
 from scratchlm.serving.errors import ApiError
 from scratchlm.serving.models import Served
 from scratchlm.serving.schemas import Sampled
@@ -21,7 +21,7 @@ MOST_WAITING = 16
 """Grammars that are compiled or wait for it; more are refused with status 429."""
 
 
-class Compiler:
+class GrammarCompiler:
     """Compiles grammars in threads of its own, as many as there are processes to try them out."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Compiler:
             return None
         if self._waiting >= MOST_WAITING:
             raise ApiError(429, f"{self._waiting} schemas or regular expressions wait to be compiled; ask later")
-        trial, gone = Trial(), leaving(request)
+        trial, gone = GrammarTrial(), leaving(request)
         compiling = asyncio.get_running_loop().run_in_executor(self._threads, job, trial)
         self._waiting += 1
         compiling.add_done_callback(self._done)
@@ -60,7 +60,7 @@ class Compiler:
             compiling.exception()  # marks it as seen
 
 
-def _job(body: Sampled, served: Served) -> Callable[[Trial], Matcher] | None:
+def _job(body: Sampled, served: Served) -> Callable[[GrammarTrial], Matcher] | None:
     """Return what compiles the grammar that a request asks for."""
     format = body.response_format
     asked = format is not None and format.type != "text"

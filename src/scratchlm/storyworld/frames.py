@@ -74,7 +74,7 @@ def for_role(text: str, role: str) -> str:
     return re.sub(r"(^|[-/] )A: ", rf"\g<1>{role}: ", text, flags=re.MULTILINE)
 
 
-class Compiler:
+class FrameCompiler:
     """Compiles frames for one generator."""
 
     def __init__(self, generator: Generator) -> None:

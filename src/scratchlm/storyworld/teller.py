@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from scratchlm.base.errors import UserError
-from scratchlm.storyworld.frames import Compiled, Compiler, Frame, Plot, for_role
+from scratchlm.storyworld.frames import Compiled, Frame, FrameCompiler, Plot, for_role
 from scratchlm.storyworld.grammar import Generator, Node, parse_items
 from scratchlm.storyworld.world import Entity, Fact, World, build_world
 from scratchlm.storyworld.written import plot
@@ -42,7 +42,7 @@ class Teller:
         self.nodes = self.generator.nodes
         for name, text in (("Pro.sg", "she"), ("Pob", "her"), ("Pos", "her"), ("Pro.pl", "they")):
             self.nodes[name] = Node((text,))
-        compiler = Compiler(self.generator)
+        compiler = FrameCompiler(self.generator)
         self.plots = compiler.plots()
         self.intros, self.incidents, self.closings, self.scenes = (
             compiler.steps(text)[0].frames for text in map(plot, ("intros", "incidents", "closings", "scenes"))

@@ -8,7 +8,7 @@ from math import floor
 
 from scratchlm.base.errors import UserError, raise_first
 from scratchlm.text.columns import find_columns
-from scratchlm.text.records import Record, require_columns
+from scratchlm.text.records import TableRow, require_columns
 from scratchlm.text.split import hash_fraction
 
 
@@ -20,7 +20,7 @@ class Labelled:
     label: str
 
 
-def read_labelled(records: Sequence[Record], text_column: str | None, label_column: str | None) -> list[Labelled]:
+def read_labelled(records: Sequence[TableRow], text_column: str | None, label_column: str | None) -> list[Labelled]:
     """Read text and label of each row; columns that are not given are found by their usual names.
 
     Raises `UserError` for columns that are missing or ambiguous, and lists every text that is empty or not a string.

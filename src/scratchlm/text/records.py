@@ -26,7 +26,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Record:
+class TableRow:
     """One row."""
 
     place: str
@@ -34,7 +34,7 @@ class Record:
     values: Mapping[str, Any]
 
 
-def read_records(path: Path, columns: Sequence[str] = ()) -> list[Record]:
+def read_records(path: Path, columns: Sequence[str] = ()) -> list[TableRow]:
     """Read the rows of a .csv, .tsv, .jsonl, .json or .parquet file, plain or compressed.
 
     The first row of a table is its header, unless `columns` has numbers (from 1) that are not in it: then it is data.
@@ -59,7 +59,7 @@ def read_records(path: Path, columns: Sequence[str] = ()) -> list[Record]:
     return records
 
 
-def _records(path: Path, columns: Sequence[str], problems: Problems) -> Iterator[Record]:
+def _records(path: Path, columns: Sequence[str], problems: Problems) -> Iterator[TableRow]:
     match kind := format_of(path):
         case ".csv" | ".tsv":
             yield from _table(path, columns, problems)
@@ -79,11 +79,11 @@ def _records(path: Path, columns: Sequence[str], problems: Problems) -> Iterator
             yield from _questions(path, kind, problems)
 
 
-def _questions(path: Path, kind: str, problems: Problems) -> Iterator[Record]:
+def _questions(path: Path, kind: str, problems: Problems) -> Iterator[TableRow]:
     lines = lines_of(path, kind) if kind in OFFICE else [line.rstrip() for line in text_lines(path)]
     number = 0
     for number, asked, answer in questions_of(lines, str(path), problems):
-        yield Record(f"{path}, line {number}", {"question": asked, "answer": answer})
+        yield TableRow(f"{path}, line {number}", {"question": asked, "answer": answer})
     if not number and not problems.counts.dropped:
         raise UserError(
             f"{path}: is no table, and holds no question with an answer below it; a question is a heading or a bold "
@@ -91,26 +91,26 @@ def _questions(path: Path, kind: str, problems: Problems) -> Iterator[Record]:
         )
 
 
-def _objects(rows: Iterator[Row], problems: Problems) -> Iterator[Record]:
+def _objects(rows: Iterator[Row], problems: Problems) -> Iterator[TableRow]:
     for place, values in rows:
         if isinstance(values, dict):
-            yield Record(place, values)
+            yield TableRow(place, values)
         else:
             problems.row("broken row", f"{place}: {type(values).__name__}, not an object; fix the row")
 
 
-def _table(path: Path, columns: Sequence[str], problems: Problems) -> Iterator[Record]:
+def _table(path: Path, columns: Sequence[str], problems: Problems) -> Iterator[TableRow]:
     rows = table_rows(path, problems)
     first, header = next(rows, (1, []))
     if columns and all(column.isdecimal() and column not in header for column in columns):
         numbers = [str(number) for number in range(1, len(header) + 1)]
-        yield Record(f"{path}, line {first}", dict(zip(numbers, header, strict=True)))
+        yield TableRow(f"{path}, line {first}", dict(zip(numbers, header, strict=True)))
         header = numbers
     header = _names(header, path)
     for line, row in rows:
         place = f"{path}, line {line}"
         if len(row) == len(header):
-            yield Record(place, dict(zip(header, row, strict=True)))
+            yield TableRow(place, dict(zip(header, row, strict=True)))
         elif row:
             problems.row("broken row", f"{place}: {len(row)} columns where the first row has {len(header)}; fix it")
 
@@ -123,7 +123,7 @@ def _names(header: Sequence[str], path: Path) -> list[str]:
     return names
 
 
-def require_columns(records: Sequence[Record], columns: Sequence[str], flag: str) -> None:
+def require_columns(records: Sequence[TableRow], columns: Sequence[str], flag: str) -> None:
     """Refuse records that lack a column; the error names the first, its columns and the flag that chooses one."""
     for record in records:
         missing = [column for column in columns if column not in record.values]

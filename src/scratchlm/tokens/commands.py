@@ -219,7 +219,7 @@ def show(token: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class Score:
+class TokenizerScore:
     """One tokenizer's score on the text."""
 
     tokenizer: str
@@ -235,7 +235,7 @@ class CompareResult(_Result):
 
     source: str
     bytes: int
-    scores: list[Score]
+    scores: list[TokenizerScore]
 
     def __rich__(self) -> RenderableType:
         table = Table(title=f"{self.source}: {self.bytes / 1e6:,.2f} MB")
@@ -267,5 +267,5 @@ def compare(config: CompareTokenizersConfig, texts: Iterable[str], total_bytes: 
         started = time.perf_counter()
         tokens = sum(len(ids) for ids in tokenizer.encode_batch(sample, config.threads))
         seconds = max(time.perf_counter() - started, 1e-9)
-        scores.append(Score(path, tokenizer.vocabulary_size, tokens, size / tokens, size / 1e6 / seconds))
+        scores.append(TokenizerScore(path, tokenizer.vocabulary_size, tokens, size / tokens, size / 1e6 / seconds))
     return CompareResult(source, size, scores)

@@ -20,7 +20,7 @@ from scratchlm.training.probing import PROBE, step_time
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """Some of a run's steps, and their batches."""
 
     steps: int
@@ -32,15 +32,15 @@ class Stage:
         return self.steps * self.batches.rows * self.batches.length
 
 
-def stages(tokens: Tokens, config: TrainingConfig, seed: int) -> list[Stage]:
+def stages(tokens: Tokens, config: TrainingConfig, seed: int) -> list[TrainingStage]:
     """Return the stages of a run in order. Raises `UserError` where the tokens do not fill a window."""
     warmup, sizes = config.size_warmup, (config.batch_size, config.sequence_length)
     if not isinstance(warmup, SizeWarmupConfig):
-        return [Stage(config.steps, windows(tokens, *sizes, seed, config.offsets))]
+        return [TrainingStage(config.steps, windows(tokens, *sizes, seed, config.offsets))]
     early = int(warmup.fraction * config.steps)
     first = windows(tokens, warmup.batch_size, warmup.sequence_length, seed, config.offsets)
     main = windows(tokens, *sizes, seed, config.offsets, first_step=early)
-    return [Stage(early, first), Stage(config.steps - early, main)]
+    return [TrainingStage(early, first), TrainingStage(config.steps - early, main)]
 
 
 def training_batches(tokens: Tokens, config: TrainingConfig, seed: int, mask: int = 0) -> BatchSource:

@@ -40,7 +40,7 @@ DTYPE_NAMES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat1
 
 
 @dataclass(frozen=True)
-class Weights:
+class ImportedDecoder:
     """An imported decoder."""
 
     decoder: Decoder
@@ -49,7 +49,7 @@ class Weights:
     """Its config.json."""
 
 
-def read_weights(folder: Path, dtype: torch.dtype | None = None) -> Weights:
+def read_weights(folder: Path, dtype: torch.dtype | None = None) -> ImportedDecoder:
     """Read config and weights of a folder in Hugging Face's format, as stored or in `dtype`, one tensor at a time.
 
     Raises `UserError` for an unknown architecture, for fields and tensors that do not fit (all together), and for files
@@ -61,7 +61,7 @@ def read_weights(folder: Path, dtype: torch.dtype | None = None) -> Weights:
     with intact(folder / CONFIG, "config.json"):
         family, config = read_shape(fields, str(folder / CONFIG))
     tensors = SafetensorsFiles(folder, prefix=family.prefix)
-    return Weights(from_hf(tensors, family.rules, config, family.ignored, dtype), family, fields)
+    return ImportedDecoder(from_hf(tensors, family.rules, config, family.ignored, dtype), family, fields)
 
 
 def read_folder(folder: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:

@@ -42,7 +42,7 @@ def counter(features: Features, vocabulary: Mapping[str, int] | None = None) -> 
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutF1:
     """F1 of both classifiers on the same held-out texts."""
 
     texts: int
@@ -63,7 +63,7 @@ class LinearSettings:
 
     labels: tuple[str, ...]
     """Label of each class, in the order of the weights."""
-    held_out: HeldOut
+    held_out: HeldOutF1
     vocabularies: dict[str, tuple[str, ...]]
     """Features of each kind, in the order of their columns."""
     positive: str | None = None

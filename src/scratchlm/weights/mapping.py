@@ -25,7 +25,7 @@ Shapes = Mapping[str, torch.Size]
 
 
 @dataclass(frozen=True)
-class Rule:
+class TensorRule:
     """One tensor of theirs and its counterpart here."""
 
     theirs: str
@@ -44,10 +44,10 @@ class ExpandedRule:
     theirs: tuple[str, ...]
     """Their tensors; several for experts, which ours stacks along the first axis."""
     ours: tuple[str, ...]
-    rule: Rule
+    rule: TensorRule
 
 
-def expand(rules: Sequence[Rule], config: DecoderConfig, expected: Shapes) -> list[ExpandedRule]:
+def expand(rules: Sequence[TensorRule], config: DecoderConfig, expected: Shapes) -> list[ExpandedRule]:
     """Expand every rule for every layer, skipping those whose tensors the model does not have."""
     experts = config.feed_forward.experts if isinstance(config.feed_forward, ExpertsConfig) else 0
     placed = []
@@ -98,7 +98,7 @@ def _their_shape(each: ExpandedRule, expected: Shapes) -> torch.Size:
 
 
 def to_ours(
-    theirs: Mapping[str, Tensor], rules: Sequence[Rule], config: DecoderConfig, ignored: str | None = None
+    theirs: Mapping[str, Tensor], rules: Sequence[TensorRule], config: DecoderConfig, ignored: str | None = None
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield our tensors from theirs, read one at a time; a part of a tensor of theirs is a view of it.
 
@@ -121,7 +121,7 @@ def to_ours(
 
 def from_hf(
     theirs: Mapping[str, Tensor],
-    rules: Sequence[Rule],
+    rules: Sequence[TensorRule],
     config: DecoderConfig,
     ignored: str | None = None,
     dtype: torch.dtype | None = None,
@@ -131,7 +131,9 @@ def from_hf(
     return fill(outline(config), {name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in read})
 
 
-def to_theirs(ours: Mapping[str, Tensor], rules: Sequence[Rule], config: DecoderConfig) -> Iterator[tuple[str, Tensor]]:
+def to_theirs(
+    ours: Mapping[str, Tensor], rules: Sequence[TensorRule], config: DecoderConfig
+) -> Iterator[tuple[str, Tensor]]:
     """Yield their tensors from ours; a tensor of ours without a rule is a `UserError`."""
     expected = shapes(config)
     placed = expand(rules, config, expected)

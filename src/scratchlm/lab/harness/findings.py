@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from scratchlm.base.statistics import Comparison
-from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Sample, Table, Value
+from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Table, TextSample, Value
 from scratchlm.lab.harness.seeds import over_seeds
 from scratchlm.lab.harness.settings import INIT
 
@@ -82,7 +82,7 @@ class Findings:
     """SHA-256 of each file that was read, by its name."""
     values: dict[str, Value] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[TextSample] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     _claims: dict[str, _Claim] = field(default_factory=dict)
     _tables: list[tuple[str, Sequence[str], Sequence[Row]]] = field(default_factory=list)

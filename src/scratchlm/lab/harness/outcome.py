@@ -176,7 +176,7 @@ class Exchange:
 
 
 @dataclass(frozen=True)
-class Sample:
+class TextSample:
     """A text that a model or a method wrote, with its label; of an answer, also question and answer apart."""
 
     label: str
@@ -184,7 +184,7 @@ class Sample:
     exchange: Exchange | None = None
 
     @classmethod
-    def asked(cls, question: str, answers: Mapping[str, str], expected: str = "") -> Sample:
+    def asked(cls, question: str, answers: Mapping[str, str], expected: str = "") -> TextSample:
         """Return a question with what several methods answered, by their names."""
         label = f"{question} (expected: {expected})" if expected else question
         text = "\n".join(f"{name}: {answer}" for name, answer in answers.items())
@@ -210,7 +210,7 @@ class Outcome(Result):
     claims: dict[str, Claim] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
     curves: list[Curves] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[TextSample] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     dots: list[Dots] = field(default_factory=list)

@@ -30,8 +30,8 @@ from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.base.files import write_text
 from scratchlm.lab.harness.outcome import (
     Outcome,
-    Sample,
     Table,
+    TextSample,
     Value,
     compared_keys,
     outside_of,
@@ -199,7 +199,7 @@ def build(template: Path, page: Path, notes: Path, results: Mapping[str, Outcome
     return built(text, results, str(template), os.path.relpath(notes / "results", page.parent).replace(os.sep, "/"))
 
 
-def _quoted(sample: Sample) -> str:
+def _quoted(sample: TextSample) -> str:
     """Return a sample as a quotation under its label, with Markdown's special characters escaped."""
     escaped = re.sub(r"([\\`*_\[\]|#])", r"\\\1", escape(sample.text, quote=False))
     return "\n>\n".join(f"> {line}" for line in (f"**{sample.label}**", *escaped.splitlines()))

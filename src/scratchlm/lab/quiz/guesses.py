@@ -32,7 +32,7 @@ _BOUNDS = re.compile(r"\s+to\s+|\s*\.\.+\s*|\s*–\s*|(?<=[\d%])\s*-\s*(?=[\d.])
 
 
 @dataclass(frozen=True)
-class Question:
+class GuessQuestion:
     """A question about a value of an experiment's result."""
 
     key: str
@@ -97,14 +97,14 @@ class Guess:
         return self.value
 
 
-def questions_of(name: str) -> list[Question]:
+def questions_of(name: str) -> list[GuessQuestion]:
     """Read the questions of an experiment; there are none for an unknown name. Imports no torch."""
     with resources.as_file(resources.files("scratchlm.lab.experiments") / "guesses.toml") as file:
         tables = read_toml(file).get(name, [])
-    return [from_dict(Question, table, f"guesses of {name}") for table in tables]
+    return [from_dict(GuessQuestion, table, f"guesses of {name}") for table in tables]
 
 
-def parse_guess(text: str, question: Question) -> Guess:
+def parse_guess(text: str, question: GuessQuestion) -> Guess:
     """Return a guess of text such as `20 to 40`, `20..40` or `30`.
 
     Raises `UserError` for other text, for bounds in the wrong order, and for a guess outside of the plausible range.
@@ -211,7 +211,7 @@ def ask(name: str) -> Guesses:
     return guesses
 
 
-def _read_guess(name: str, question: Question) -> Guess | None:
+def _read_guess(name: str, question: GuessQuestion) -> Guess | None:
     """Read a guess; None if the question is left out."""
     terminal = sys.stdin.isatty()
     while True:
@@ -230,7 +230,7 @@ def _read_guess(name: str, question: Question) -> Guess | None:
             _say(str(error))
 
 
-def _compared(guess: Guess, question: Question, value: Value) -> str:
+def _compared(guess: Guess, question: GuessQuestion, value: Value) -> str:
     """Return a guess beside the measured value."""
     if guess.single:
         verdict = f"off by {guess.score:.0%} of the range"
@@ -239,7 +239,7 @@ def _compared(guess: Guess, question: Question, value: Value) -> str:
     return f"your guess was {_bounds(guess, question)}, measured {value.shown(question.form)}: {verdict}"
 
 
-def _bounds(guess: Guess, question: Question) -> str:
+def _bounds(guess: Guess, question: GuessQuestion) -> str:
     low, high = question.shown(guess.low), question.shown(guess.high)
     return low if guess.single else f"{low} to {high}"
 

@@ -20,7 +20,7 @@ from scratchlm.classic.linear import LinearTexts
 from scratchlm.classic.protocol import TextClassifier
 from scratchlm.classic.recurrent import build_recurrent
 from scratchlm.classic.rules import Majority, SpamRules
-from scratchlm.evaluation.likelihood import Request, encode_requests, likelihoods
+from scratchlm.evaluation.likelihood import LikelihoodRequest, encode_requests, likelihoods
 from scratchlm.lab.harness.findings import Findings, Row
 from scratchlm.lab.harness.methods import Method
 from scratchlm.lab.shared.binary_scores import Ranking, f1_score
@@ -157,7 +157,7 @@ class ZeroShotClassifier:
         else:
             answers = [tuple(map(int, tokenizer.encode(answer))) for answer in self.answers]
             turns = [tuple(template.render(conversation_of(question), reply=True).ids) for question in questions]
-            requests = [Request(turn, answer) for turn in turns for answer in answers]
+            requests = [LikelihoodRequest(turn, answer) for turn in turns for answer in answers]
         scores = likelihoods(self.model.decoder, requests)
         nats = np.array([each.nats for each in scores]).reshape(len(texts), len(self.answers))
         powers = np.exp(nats - nats.max(1, keepdims=True))

@@ -27,7 +27,7 @@ from scratchlm.lab.shared.small_model import (
 from scratchlm.text.split import held_out
 from scratchlm.tokens.chat import TEMPLATE_FILE, Conversation, Rendered
 from scratchlm.tours.quickstart.run import TEACHING
-from scratchlm.tours.quickstart.text import Corpus, storyworld_corpus
+from scratchlm.tours.quickstart.text import QuickstartText, storyworld_corpus
 from scratchlm.training.config import ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
@@ -86,7 +86,7 @@ def rows_of(samples: Sequence[Rendered], length: int) -> int:
 
 def storyteller(
     config: StorySettings, steps: Steps, more: Sequence[str] = (), depth: int = DEPTH, dtype: DtypeName = "fp32"
-) -> tuple[SmallModel, Corpus]:
+) -> tuple[SmallModel, QuickstartText]:
     """Pretrain the small model on the embedded stories, with the texts of `more` shuffled among them.
 
     Each seed has its own text, of which the steps read each part about once.
@@ -122,7 +122,7 @@ def with_quickstart(config: ExperimentConfig) -> ExperimentConfig:
         return config
 
 
-def quickstart_model(folder: Path) -> tuple[LanguageModel, Corpus]:
+def quickstart_model(folder: Path) -> tuple[LanguageModel, QuickstartText]:
     """Load a quickstart's model, and write again the stories that it has read.
 
     Raises `UserError` for a model that was not made by a quickstart on the embedded stories.

@@ -49,7 +49,7 @@ ORDERS = range(1, 7)
 
 
 @dataclass(frozen=True)
-class Setting:
+class GridPoint:
     """A point of the grid: optimizer, learning rate and shape."""
 
     optimizer: str
@@ -82,7 +82,7 @@ class Setting:
 class Choice:
     """A setting with what the search measured."""
 
-    setting: Setting
+    setting: GridPoint
     bits: float
     """Bits per byte of the validation text."""
     seconds: float
@@ -90,9 +90,9 @@ class Choice:
     """Estimated training FLOPs a token."""
 
 
-def grid(sizes: Sequence[int]) -> list[Setting]:
+def grid(sizes: Sequence[int]) -> list[GridPoint]:
     """Return all settings."""
-    return [Setting(name, rate, size) for name, rates in OPTIMIZERS.items() for rate in rates for size in sizes]
+    return [GridPoint(name, rate, size) for name, rates in OPTIMIZERS.items() for rate in rates for size in sizes]
 
 
 def build(kind: str, size: int, vocabulary_size: int, seed: int) -> CausalLM:
@@ -103,7 +103,7 @@ def build(kind: str, size: int, vocabulary_size: int, seed: int) -> CausalLM:
     return build_decoder(replace(at_depth(size)[0], vocabulary_size=vocabulary_size), seed)
 
 
-def train(kind: str, setting: Setting, text: BookText, tokens: int, seed: int) -> CausalLM:
+def train(kind: str, setting: GridPoint, text: BookText, tokens: int, seed: int) -> CausalLM:
     """Train a network with a setting on `tokens` tokens of the training text, more than once if it is shorter."""
     model = build(kind, setting.size, text.tokenizer.vocabulary_size, seed)
     length = min(LENGTHS[kind], len(text.train) // 4)
@@ -143,7 +143,7 @@ def tune(
 ) -> list[Choice]:
     """Measure every setting of the grid on the validation text, each after a fraction of the training tokens."""
 
-    def measure(setting: Setting) -> dict[str, float]:
+    def measure(setting: GridPoint) -> dict[str, float]:
         started = time.perf_counter()
         model = train(kind, setting, text, round(fraction * len(text.train)), 0)
         bits = bits_of(read_on(model, text, validation), validation, text)

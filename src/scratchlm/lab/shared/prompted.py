@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scratchlm.evaluation.likelihood import Request, likelihoods
+from scratchlm.evaluation.likelihood import LikelihoodRequest, likelihoods
 from scratchlm.evaluation.prompting import ends_of, fitted
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.tokens.chat import Conversation
@@ -39,7 +39,7 @@ def prompted_answers(
     if choices:
         answers = [tuple(map(int, model.tokenizer.encode(each if chat else f" {each}"))) for each in choices]
         scores = likelihoods(
-            model.decoder, [Request(tuple(prompt), answer) for prompt in prompts for answer in answers]
+            model.decoder, [LikelihoodRequest(tuple(prompt), answer) for prompt in prompts for answer in answers]
         )
         nats = [each.nats for each in scores]
         rows = [nats[at : at + len(choices)] for at in range(0, len(nats), len(choices))]

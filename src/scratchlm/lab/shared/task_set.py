@@ -27,7 +27,7 @@ TUNED_PAIRS = 300
 
 
 @dataclass(frozen=True)
-class Task:
+class TaughtTask:
     """A task: training conversations, test cases, a score and two baselines."""
 
     name: str
@@ -65,7 +65,7 @@ def messages_of(path: Path, most: int, tested: int, seed: int) -> tuple[list[tup
     return learned, others
 
 
-def answering(texts: Sequence[str], tested: int, seed: int) -> Task:
+def answering(texts: Sequence[str], tested: int, seed: int) -> TaughtTask:
     """Return the task of answering questions about facts in the stories; fine-tuning asks about other facts.
 
     The trivial answer is a guess by the kind of question: the most frequent value of that kind.
@@ -83,7 +83,7 @@ def answering(texts: Sequence[str], tested: int, seed: int) -> Task:
     for each in chosen:
         kinds.setdefault(each.attribute, []).append(each.value)
     guess = {each.question: max(sorted(kinds[each.attribute]), key=kinds[each.attribute].count) for each in chosen}
-    return Task(
+    return TaughtTask(
         "answer questions",
         "names the right value",
         storyworld.conversations(seed),
@@ -96,7 +96,7 @@ def answering(texts: Sequence[str], tested: int, seed: int) -> Task:
     )
 
 
-def spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) -> Task:
+def spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) -> TaughtTask:
     """Return the task of detecting spam; the answer is the class of a message.
 
     Equal numbers of both classes are learned, the first of each, because the test messages are balanced. Else every
@@ -113,7 +113,7 @@ def spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) 
         model = LinearTexts().fit([text for text, _ in learned], [int(label == "spam") for _, label in learned])
         return [("ham", "spam")[int(at)] for at in model.predict_proba([text for text, _ in tested]).argmax(1)]
 
-    return Task(
+    return TaughtTask(
         "detect spam",
         "accuracy, balanced classes",
         [conversation_of(question(text), label) for text, label in learned],
@@ -125,7 +125,7 @@ def spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) 
     )
 
 
-def past_tense(most: int, seed: int) -> Task:
+def past_tense(most: int, seed: int) -> TaughtTask:
     """Return the task of putting sentences into the past tense; some verbs are held out of training."""
     draw = random.Random(seed)
     entries = sorted({entry for kind in ("person", "animal", "misc") for entry in words("verbs")[f"Vi/{kind}"].split()})
@@ -149,7 +149,7 @@ def past_tense(most: int, seed: int) -> Task:
     tested = {question: case for question, case in tested.items() if question not in learned}
     known = {verb_forms(entry)["s"]: verb_forms(entry)["past"] for entry in trained}
 
-    return Task(
+    return TaughtTask(
         "past tense",
         "exact match",
         [conversation_of(question, answer) for question, (answer, _) in learned.items()],
@@ -187,7 +187,9 @@ def regular(verb: str) -> str:
     return " ".join([past(base), *particles])
 
 
-def translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]], groups: Sequence[int]) -> Task:
+def translating(
+    learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]], groups: Sequence[int]
+) -> TaughtTask:
     """Return the task of translating English sentences into German; sentences of a group share translations."""
     from sacrebleu import CHRF
 
@@ -200,7 +202,7 @@ def translating(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, 
         model = PhraseBased.tuned(learned, TUNED_PAIRS, score, beam=5)
         return [model.translate(text) for text, _ in tested]
 
-    return Task(
+    return TaughtTask(
         "translate",
         "chrF",
         [conversation_of(before + english, german) for english, german in learned],

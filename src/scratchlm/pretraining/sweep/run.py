@@ -43,7 +43,7 @@ from scratchlm.pretraining.budget.settling import machine_settings, settle
 from scratchlm.pretraining.config import PretrainConfig
 from scratchlm.pretraining.forecast import OF_A_PROCESS
 from scratchlm.pretraining.sweep.halving import Halving, Round, rounds
-from scratchlm.pretraining.sweep.runners import Local, OnRay, Runner, Train
+from scratchlm.pretraining.sweep.runners import Local, Runner, Train, TrainOnRay
 from scratchlm.pretraining.sweep.trials import Trial, trials_of
 from scratchlm.pretraining.train import PretrainResult, result_of
 from scratchlm.reports.page import render
@@ -315,7 +315,7 @@ def sweep(config: PretrainConfig, ranks: Ranks, pretrain: Train) -> BestOfSweep:
         config = dataclasses.replace(settled.config, sweep_processes=at_once)
         stored = dataclasses.replace(settled.stored, sweep_processes=at_once)
         write_beginning(out, dataclasses.replace(settled, config=config, stored=stored), tokenizer, inputs, ranks)
-    runner = OnRay(pretrain) if on_ray else Local(pretrain, threads)
+    runner = TrainOnRay(pretrain) if on_ray else Local(pretrain, threads)
     trials = Sweep(out, config, trials_of(config), runner, config.sweep_processes or 1)
     table = trials.train()
     end_run(out)

@@ -97,7 +97,7 @@ def _last_line(log: Path) -> str:
     return lines[-1].removeprefix("scratchlm: ") if lines else "ended without a word"
 
 
-class OnRay:
+class TrainOnRay:
     """Each trial as a task of a Ray cluster, whose machines see the same files; without one, of this machine."""
 
     threads = math.inf  # Ray decides how many run at a time

@@ -11,7 +11,7 @@ import torch
 
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.inspection.heads import attention_maps
-from scratchlm.tours.quickstart.qa_eval import Answer
+from scratchlm.tours.quickstart.qa_eval import QuizAnswer
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class AnswerAttention:
     """Heads in a layer."""
 
 
-def answer_attention(model: LanguageModel, answers: Sequence[Answer]) -> AnswerAttention | None:
+def answer_attention(model: LanguageModel, answers: Sequence[QuizAnswer]) -> AnswerAttention | None:
     """Return the attention in one answer, a right one that is no guess where there is one. The key word is the last.
 
     None where no answer holds a word. Costs one forward pass.

@@ -11,7 +11,7 @@ from typing import Any
 from scratchlm import storyworld
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.storyworld.quiz import Question
-from scratchlm.tours.quickstart.text import Corpus
+from scratchlm.tours.quickstart.text import QuickstartText
 
 SENTENCES = 200
 """Sentences that are sampled and judged."""
@@ -24,7 +24,7 @@ TOGETHER = 48
 
 
 @dataclass(frozen=True)
-class Answer:
+class QuizAnswer:
     """A question with the answer that is right and the one that was given."""
 
     split: str
@@ -62,7 +62,7 @@ def ask(
     questions: Sequence[Question],
     seconds: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
-) -> list[Answer]:
+) -> list[QuizAnswer]:
     """Ask questions, taking the likeliest answer; after `seconds` those that are left are not asked.
 
     They are asked in groups in which every kind of question takes its part, so that some stand for all.
@@ -80,12 +80,12 @@ def ask(
         given.update(zip(places, (answer.strip() for answer in answers), strict=True))
         longest = max(longest, clock() - at)
     asked = [(questions[place], given[place]) for place in sorted(given)]
-    return [Answer(q.split, q.question, q.expected, answer, q.chance) for q, answer in asked]
+    return [QuizAnswer(q.split, q.question, q.expected, answer, q.chance) for q, answer in asked]
 
 
 def read_aloud(
     model: LanguageModel,
-    corpus: Corpus,
+    corpus: QuickstartText,
     seed: int,
     wanted: int = SENTENCES,
     seconds: float = math.inf,

@@ -13,7 +13,7 @@ from scratchlm.base.statistics import wilson_interval
 from scratchlm.evaluation.bits import HeldOutLoss
 from scratchlm.reports.page import write_report
 from scratchlm.tours.quickstart.attention import AnswerAttention
-from scratchlm.tours.quickstart.qa_eval import Answer, Reading
+from scratchlm.tours.quickstart.qa_eval import QuizAnswer, Reading
 
 SHOWN_QUESTIONS = 60
 """Questions that the report lists; all are in questions.jsonl."""
@@ -41,7 +41,7 @@ class QuickstartResult(Result):
     seconds: float
     budget: float
     reading: Reading | None = None
-    questions: list[Answer] = field(default_factory=list)
+    questions: list[QuizAnswer] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     sample: str = ""
     minutes_to_ngram: int | None = None
@@ -50,7 +50,7 @@ class QuickstartResult(Result):
     """What the model attended to in one answer."""
 
     @property
-    def shown_questions(self) -> list[Answer]:
+    def shown_questions(self) -> list[QuizAnswer]:
         """Three questions whose answers the text states, from its beginning to its end."""
         held_in = [answer for answer in self.questions if answer.split == "held-in"]
         return held_in[:: max(1, len(held_in) // 3)][:3]

@@ -35,7 +35,7 @@ from scratchlm.evaluation.bits import HeldOutLoss, held_out_loss
 from scratchlm.finetuning.supervised import instruct
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.model.decoder import build_decoder
-from scratchlm.runs.hooks import HeldOut, Sample
+from scratchlm.runs.hooks import HeldOut, WriteSample
 from scratchlm.storyworld.quiz import Question
 from scratchlm.tokens.base import END_OF_TEXT
 from scratchlm.tokens.fast import FastBPE
@@ -45,7 +45,7 @@ from scratchlm.tours.quickstart.qa_eval import SAMPLING, SENTENCES, ask, read_al
 from scratchlm.tours.quickstart.result import Phase, QuickstartResult, write_quickstart_report
 from scratchlm.tours.quickstart.sizes import (
     LENGTH,
-    Size,
+    QuickstartSize,
     Speed,
     best_for_facts,
     best_for_text,
@@ -54,7 +54,14 @@ from scratchlm.tours.quickstart.sizes import (
     shape_of,
     training_of,
 )
-from scratchlm.tours.quickstart.text import LARGEST, MANY_PORTRAITS, PORTRAITS, Corpus, storyworld_corpus, users_corpus
+from scratchlm.tours.quickstart.text import (
+    LARGEST,
+    MANY_PORTRAITS,
+    PORTRAITS,
+    QuickstartText,
+    storyworld_corpus,
+    users_corpus,
+)
 from scratchlm.training.config import AdamWConfig, MuonConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.fit import fit
 from scratchlm.training.loop import Loop, RuntimeConfig
@@ -188,14 +195,14 @@ def _life(config: QuickstartConfig, clock: Clock) -> QuickstartResult:
     return result
 
 
-def _size(config: QuickstartConfig, clock: Clock, dtype: DtypeName, speeds: list[Speed]) -> Size:
+def _size(config: QuickstartConfig, clock: Clock, dtype: DtypeName, speeds: list[Speed]) -> QuickstartSize:
     """Choose what fits the time."""
     embedded = _embedded(config)
     until = (PRETRAIN_SHARE if embedded else ALONE_SHARE) * clock.budget
     seconds = max(0.95 * until - clock.elapsed, 1.0)  # text and tokenizer come before; a law takes no negative time
     speed = best_for_facts(speeds, seconds) if embedded else best_for_text(speeds, seconds)
     sentences = min(SENTENCES, int(1.2 * clock.budget))
-    return Size(speed, dtype, until, max(1, sentences), max(1, int(6 * clock.budget)))
+    return QuickstartSize(speed, dtype, until, max(1, sentences), max(1, int(6 * clock.budget)))
 
 
 def _embedded(config: QuickstartConfig) -> bool:
@@ -207,7 +214,7 @@ def _some(questions: Sequence[Question], wanted: int) -> Sequence[Question]:
     return questions[:: -(-len(questions) // wanted)] if questions else questions
 
 
-def _for_lack_of_time(result: QuickstartResult, corpus: Corpus, shortened: bool) -> list[str]:
+def _for_lack_of_time(result: QuickstartResult, corpus: QuickstartText, shortened: bool) -> list[str]:
     """Report what was done less of."""
     omitted = []
     if corpus.questions and len(result.questions) < len(corpus.questions):
@@ -243,7 +250,7 @@ def _source_name(source: str) -> str:
     return os.path.basename(os.path.abspath(source)) if _source_paths(source) else source
 
 
-def _corpus(config: QuickstartConfig, clock: Clock, size: Size) -> Corpus:
+def _corpus(config: QuickstartConfig, clock: Clock, size: QuickstartSize) -> QuickstartText:
     if _embedded(config):
         read = (size.until - clock.elapsed) * size.speed.tokens_per_second * BYTES_A_TOKEN
         wanted = min(max(config.minutes * 1.3e6, 6e5), 60e6, max(read, 4e5))
@@ -252,7 +259,7 @@ def _corpus(config: QuickstartConfig, clock: Clock, size: Size) -> Corpus:
     return users_corpus(config.source, config.text_column, config.seed, largest)
 
 
-def _encode(corpus: Corpus) -> Encoded:
+def _encode(corpus: QuickstartText) -> Encoded:
     """Train a tokenizer that suits the text, and encode both sides: whole words in the stories' small world."""
     size = 3072 if corpus.grammatical or corpus.bytes > 1_500_000 else 1024 if corpus.bytes > 200_000 else 512
     try:
@@ -288,7 +295,7 @@ def _measure(
 
 
 def _pretrain(
-    config: QuickstartConfig, clock: Clock, encoded: Encoded, size: Size
+    config: QuickstartConfig, clock: Clock, encoded: Encoded, size: QuickstartSize
 ) -> tuple[LanguageModel, RuntimeConfig, int]:
     """Train from random weights until some seconds after the beginning; return the tokens read too."""
     length = min(LENGTH, len(encoded.train) - 2)
@@ -319,7 +326,7 @@ def _pretrain(
         dtype=runtime.dtype,
     )
     every, longest = max(1, steps // WRITTEN), left / (50 * WRITTEN)
-    sample = Sample(encoded.tokenizer, config.out / SAMPLES, every=every, seed=config.seed, seconds=longest)
+    sample = WriteSample(encoded.tokenizer, config.out / SAMPLES, every=every, seed=config.seed, seconds=longest)
     title = f"{PRETRAINING} {decoder.parameter_count() / 1e6:.1f} million parameters in {size.dtype}"
     progress = TrainingProgress("pretrain", steps)
     pace = Deadline(left, seconds, steps=steps)
@@ -330,7 +337,7 @@ def _pretrain(
     return model, runtime, pace.steps * step_tokens
 
 
-def _teach(clock: Clock, corpus: Corpus, model: LanguageModel, runtime: RuntimeConfig, speed: Speed) -> None:
+def _teach(clock: Clock, corpus: QuickstartText, model: LanguageModel, runtime: RuntimeConfig, speed: Speed) -> None:
     """Fine-tune on conversations for the time that is left before the ending."""
     training = TrainingConfig(
         batch_size=16, sequence_length=128, optimizer=TEACHING, schedule=ScheduleConfig(shape="linear", warmup_steps=5)

@@ -20,7 +20,7 @@ from scratchlm.model.decoder import build_decoder, outline
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.pretraining.depth_scaling import at_depth
 from scratchlm.pretraining.scaling_law import loss_law
-from scratchlm.tours.quickstart.text import Corpus
+from scratchlm.tours.quickstart.text import QuickstartText
 from scratchlm.training.config import AdamWConfig, MuonConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.training.optimizer import matrix_weights
@@ -52,7 +52,7 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Size:
+class QuickstartSize:
     """What is trained: how large a model, in which dtype, until when."""
 
     speed: Speed
@@ -62,7 +62,7 @@ class Size:
     sentences: int
     questions: int
 
-    def sentence(self, minutes: float, corpus: Corpus, left: float) -> str:
+    def sentence(self, minutes: float, corpus: QuickstartText, left: float) -> str:
         """Say what the run will do in its time."""
         tokens = left * self.speed.tokens_per_second
         what = [

@@ -30,7 +30,7 @@ REHEARSED = 1500
 
 
 @dataclass(frozen=True)
-class Corpus:
+class QuickstartText:
     """Texts to learn from, texts held out, and what else can be asked of a model that has read them."""
 
     train: list[str]
@@ -51,7 +51,7 @@ class Corpus:
         return sum(len(text.encode("utf-8")) for text in self.train)
 
 
-def storyworld_corpus(size: int, seed: int, fraction: float = PORTRAITS) -> Corpus:
+def storyworld_corpus(size: int, seed: int, fraction: float = PORTRAITS) -> QuickstartText:
     """Write about `size` bytes of stories, the last of them held out, with portraits strewn between the others.
 
     `fraction` of it all is portraits.
@@ -60,7 +60,7 @@ def storyworld_corpus(size: int, seed: int, fraction: float = PORTRAITS) -> Corp
     held_out = max(1, min(200, len(texts) // 20))
     train = texts[:-held_out] + list(portraits(int(fraction * size), seed, storyworld.build_world()))
     random.Random(seed).shuffle(train)
-    return Corpus(
+    return QuickstartText(
         train,
         texts[-held_out:],
         conversations=storyworld.conversations(seed),
@@ -71,7 +71,7 @@ def storyworld_corpus(size: int, seed: int, fraction: float = PORTRAITS) -> Corp
     )
 
 
-def users_corpus(source: str, text_column: str | None, seed: int, largest: float = LARGEST) -> Corpus:
+def users_corpus(source: str, text_column: str | None, seed: int, largest: float = LARGEST) -> QuickstartText:
     """Read a named source or files, `largest` bytes of it at most.
 
     A twentieth of the documents, or of one text its tail, is held out.
@@ -93,4 +93,4 @@ def users_corpus(source: str, text_column: str | None, seed: int, largest: float
     if not sides["train"] or not sides["validation"]:
         raise UserError(f"--source {source}: {size} bytes of text are too few to train and to measure on; give more")
     left_out.append("grammar: only the embedded corpus has a grammar to judge sentences by")
-    return Corpus(sides["train"], sides["validation"], left_out=left_out)
+    return QuickstartText(sides["train"], sides["validation"], left_out=left_out)

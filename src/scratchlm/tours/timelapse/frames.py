@@ -33,7 +33,7 @@ WHOLE = 65535
 
 
 @dataclass(frozen=True)
-class Frame:
+class Moment:
     """A model at one moment of its training; P positions of the passage."""
 
     step: int
@@ -62,7 +62,7 @@ class Lapse:
     parameters: int
     tokens_a_step: int
     steps: int
-    frames: list[Frame] = field(default_factory=list)
+    frames: list[Moment] = field(default_factory=list)
 
 
 def moments(steps: int, wanted: int) -> list[int]:
@@ -121,7 +121,7 @@ class Watch(Stateless):
         rounded = [round(float(each), 3) for each in nats]
         rows = [[round(float(each), 5) for each in row] for row in probabilities]
         text = written(self._tokenizer, ids)
-        frame = Frame(step, round(loss, 4), text, rounded, top.tolist(), rows)
+        frame = Moment(step, round(loss, 4), text, rounded, top.tolist(), rows)
         self.lapse.frames.append(unpacked(packed(frame)))  # rounded as in a file, from which all is drawn again alike
 
 
@@ -151,7 +151,7 @@ def _shown(letter: str) -> str:
     return letter if letter.isprintable() and letter != "\ufffd" else "\N{WHITE SQUARE}"
 
 
-def packed(frame: Frame) -> dict[str, Any]:
+def packed(frame: Moment) -> dict[str, Any]:
     """Return a frame as a page holds it: long lists as base64 of 16-bit numbers, the lowest byte first.
 
     Losses are in thousandths of a nat, probabilities in parts of `WHOLE`.
@@ -165,14 +165,14 @@ def packed(frame: Frame) -> dict[str, Any]:
     return {"step": frame.step, "loss": frame.loss, "text": frame.text, **texts}
 
 
-def unpacked(stored: dict[str, Any]) -> Frame:
+def unpacked(stored: dict[str, Any]) -> Moment:
     """Return the frame that `packed` made, up to rounding."""
     read = {
         name: np.frombuffer(base64.b64decode(stored[name]), "<u2") for name in ("nats", "top", "probabilities")
     }  # fmt: skip
     positions = len(read["nats"])
     top, parts = (read[name].reshape(positions, -1) for name in ("top", "probabilities"))
-    return Frame(
+    return Moment(
         stored["step"], stored["loss"], stored["text"], (read["nats"] / 1000).tolist(), top.tolist(),
         (parts / WHOLE).round(5).tolist(),
     )  # fmt: skip

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from html import escape
 
-from scratchlm.tours.timelapse.frames import Frame, Lapse
+from scratchlm.tours.timelapse.frames import Lapse, Moment
 
 MOMENTS = 5
 COLUMNS, LINES = 48, 2
@@ -31,7 +31,7 @@ text { font: 12px system-ui, sans-serif; fill: var(--ink) }
 """
 
 
-def chosen(lapse: Lapse) -> list[Frame]:
+def chosen(lapse: Lapse) -> list[Moment]:
     """Return the moments of the picture: the first, the last, and others evenly between them."""
     last = len(lapse.frames) - 1
     places = sorted({round(index * last / (MOMENTS - 1)) for index in range(MOMENTS)})
@@ -70,7 +70,7 @@ def picture(lapse: Lapse) -> str:
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _moment(lapse: Lapse, frame: Frame, top: float, at: int) -> Iterator[str]:
+def _moment(lapse: Lapse, frame: Moment, top: float, at: int) -> Iterator[str]:
     """Draw one moment from `top` downwards."""
     yield f'<line x1="{MARGIN}" x2="{WIDTH - MARGIN:g}" y1="{top}" y2="{top}" stroke="var(--line)"/>'
     yield _words(MARGIN, top + 19, "head", f"step {frame.step:,}")
@@ -85,7 +85,7 @@ def _moment(lapse: Lapse, frame: Frame, top: float, at: int) -> Iterator[str]:
     yield from _odds(lapse, frame, top + 102, at)
 
 
-def _passage(lapse: Lapse, frame: Frame, top: float, at: int) -> Iterator[str]:
+def _passage(lapse: Lapse, frame: Moment, top: float, at: int) -> Iterator[str]:
     """Draw the beginning of the held-out passage, each byte on a ground as dark as its loss."""
     most = math.log(len(lapse.symbols))
     for place, nats in enumerate(frame.nats[:COLUMNS]):
@@ -98,7 +98,7 @@ def _passage(lapse: Lapse, frame: Frame, top: float, at: int) -> Iterator[str]:
     yield _box(x, top, LETTER, 18, 'fill="none" stroke="var(--ink)" stroke-width="1.5"')
 
 
-def _odds(lapse: Lapse, frame: Frame, top: float, at: int) -> Iterator[str]:
+def _odds(lapse: Lapse, frame: Moment, top: float, at: int) -> Iterator[str]:
     """Draw the probabilities of the next byte at one position as parts of one bar, the most probable first."""
     x, whole, right = float(MARGIN), COLUMNS * LETTER, lapse.passage[at]
     yield _box(MARGIN, top, whole, 20, 'rx="3" fill="var(--panel)" stroke="var(--line)"')

@@ -26,7 +26,7 @@ from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.patterns import QWEN2
 from scratchlm.tokens.vocabulary import DEFAULT_SPECIALS, trained_vocabulary
-from scratchlm.tours.quickstart.text import Corpus, users_corpus
+from scratchlm.tours.quickstart.text import QuickstartText, users_corpus
 from scratchlm.tours.timelapse.config import TimelapseConfig
 from scratchlm.tours.timelapse.frames import Lapse, Watch, moments, symbols, write_lapse
 from scratchlm.tours.timelapse.pages import write_pages
@@ -120,7 +120,7 @@ def train(config: TimelapseConfig) -> Lapse:
     return lapse
 
 
-def _ids(corpus: Corpus, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+def _ids(corpus: QuickstartText, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
     """Return the ids to learn from and those held out, each document with an end. Raises `UserError` for too few."""
     assert tokenizer.end_of_text is not None
     sides = []

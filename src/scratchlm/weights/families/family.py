@@ -10,7 +10,7 @@ from scratchlm.base.config import flatten, to_dict
 from scratchlm.base.errors import UserError
 from scratchlm.model.config import DecoderConfig, NoMultiTokenPredictionConfig, grouped
 from scratchlm.weights.families.fields import Fields
-from scratchlm.weights.mapping import Rule
+from scratchlm.weights.mapping import TensorRule
 
 UNREAD = r".*\.rotary_emb\.inv_freq|lm_head\.weight"
 """Tensors in some files that no model needs: computed tables, and a tied head."""
@@ -23,7 +23,7 @@ class Family:
     model_type: str
     architecture: str
     """The class in transformers, as in `architectures`."""
-    rules: tuple[Rule, ...]
+    rules: tuple[TensorRule, ...]
     read: Callable[[Fields], DecoderConfig]
     """Converts the fields of a config.json to a `DecoderConfig`."""
     write: Callable[[DecoderConfig], dict[str, Any]]
@@ -81,13 +81,13 @@ def for_inference(config: DecoderConfig) -> DecoderConfig:
 LAYER, BLOCK = "model.layers.{layer}.", "blocks.{layer}."
 
 
-def inside(theirs: str, *ours: str, **changes: bool) -> Rule:
+def inside(theirs: str, *ours: str, **changes: bool) -> TensorRule:
     """Return a rule for a tensor inside each layer of a Llama-like model."""
-    return Rule(LAYER + theirs, tuple(BLOCK + name for name in ours), **changes)
+    return TensorRule(LAYER + theirs, tuple(BLOCK + name for name in ours), **changes)
 
 
-EMBEDDING = (Rule("model.embed_tokens.weight", ("embedding.weight",)),)
-END = (Rule("model.norm.weight", ("final_norm.weight",)), Rule("lm_head.weight", ("head.weight",)))
+EMBEDDING = (TensorRule("model.embed_tokens.weight", ("embedding.weight",)),)
+END = (TensorRule("model.norm.weight", ("final_norm.weight",)), TensorRule("lm_head.weight", ("head.weight",)))
 """The final norm and, where it is not tied, the head."""
 
 ATTENTION = tuple(

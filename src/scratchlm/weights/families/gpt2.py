@@ -14,15 +14,15 @@ from scratchlm.model.config import (
 )
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.families.fields import Fields
-from scratchlm.weights.mapping import Rule
+from scratchlm.weights.mapping import TensorRule
 
 ACTIVATIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu"}
 
 
-def _inside(theirs: str, *ours: str, transposed: bool = False) -> list[Rule]:
+def _inside(theirs: str, *ours: str, transposed: bool = False) -> list[TensorRule]:
     """Return the rules of a weight and its bias inside each layer."""
     return [
-        Rule(
+        TensorRule(
             f"transformer.h.{{layer}}.{theirs}.{kind}",
             tuple(f"blocks.{{layer}}.{name}.{kind}" for name in ours),
             transposed=transposed and kind == "weight",
@@ -32,17 +32,17 @@ def _inside(theirs: str, *ours: str, transposed: bool = False) -> list[Rule]:
 
 
 RULES = (
-    Rule("transformer.wte.weight", ("embedding.weight",)),
-    Rule("transformer.wpe.weight", ("position_embedding.weight",)),
+    TensorRule("transformer.wte.weight", ("embedding.weight",)),
+    TensorRule("transformer.wpe.weight", ("position_embedding.weight",)),
     *_inside("ln_1", "attention_norm"),
     *_inside("attn.c_attn", "attention.query", "attention.key", "attention.value", transposed=True),
     *_inside("attn.c_proj", "attention.output", transposed=True),
     *_inside("ln_2", "feed_forward_norm"),
     *_inside("mlp.c_fc", "feed_forward.up", transposed=True),
     *_inside("mlp.c_proj", "feed_forward.down", transposed=True),
-    Rule("transformer.ln_f.weight", ("final_norm.weight",)),
-    Rule("transformer.ln_f.bias", ("final_norm.bias",)),
-    Rule("lm_head.weight", ("head.weight",)),
+    TensorRule("transformer.ln_f.weight", ("final_norm.weight",)),
+    TensorRule("transformer.ln_f.bias", ("final_norm.bias",)),
+    TensorRule("lm_head.weight", ("head.weight",)),
 )
 
 

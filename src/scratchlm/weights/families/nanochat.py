@@ -13,14 +13,14 @@ from scratchlm.model.config import DecoderConfig, MLPConfig, RMSNormConfig, grou
 from scratchlm.weights.families.family import ATTENTION, EMBEDDING, Family, inside
 from scratchlm.weights.families.fields import Fields
 from scratchlm.weights.families.llama import read_common, with_attention, write_common
-from scratchlm.weights.mapping import Rule
+from scratchlm.weights.mapping import TensorRule
 
 RULES = (
     *EMBEDDING,
     *(replace(rule, halves_swapped="q_proj" in rule.theirs or "k_proj" in rule.theirs) for rule in ATTENTION),
     inside("mlp.fc1.weight", "feed_forward.up.weight"),
     inside("mlp.fc2.weight", "feed_forward.down.weight"),
-    Rule("lm_head.weight", ("head.weight",)),
+    TensorRule("lm_head.weight", ("head.weight",)),
 )
 
 

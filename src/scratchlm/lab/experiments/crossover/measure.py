@@ -28,7 +28,7 @@ from scratchlm.evaluation.text_metrics import token_f1
 from scratchlm.finetuning.supervised import instruct, rendered
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.config import CrossoverConfig
-from scratchlm.lab.experiments.crossover.report import EARLIER, PUBLISHED, SHOTS, UNREAD, Question, report
+from scratchlm.lab.experiments.crossover.report import EARLIER, PUBLISHED, SHOTS, UNREAD, CrossoverTask, report
 from scratchlm.lab.experiments.ladder_translate import measure as ladder_translate
 from scratchlm.lab.experiments.ladder_understand import measure as ladder_understand
 from scratchlm.lab.harness.findings import Findings
@@ -36,12 +36,12 @@ from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import STORY_BYTES, answers, conversation_of, fine_tune, rows_of, storyteller
 from scratchlm.lab.shared.prompted import prompted_answers
 from scratchlm.lab.shared.small_model import SmallModel, pieces_of_books
-from scratchlm.lab.shared.task_set import Task, answering, messages_of, past_tense, spam, translating
+from scratchlm.lab.shared.task_set import TaughtTask, answering, messages_of, past_tense, spam, translating
 from scratchlm.model.lora import add_adapter, freeze
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.tokens.base import first_token
 from scratchlm.tokens.chat import Conversation
-from scratchlm.tours.quickstart.text import Corpus
+from scratchlm.tours.quickstart.text import QuickstartText
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.loop import RuntimeConfig
 from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
@@ -62,7 +62,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
     more = [text for text, _ in messages[0]] + [f"{source} = {target}" for source, target in pairs.train] + books
     scores: dict[str, dict[str, Any]] = {}
     sizes: dict[str, int] = {}
-    questions: dict[str, Question] = {}
+    questions: dict[str, CrossoverTask] = {}
     first = steps is steps.shared
     larger = [config.larger_depth] if first and config.larger_depth is not None else []
     for depth in (*config.depths, *larger):
@@ -92,15 +92,17 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
 
 
 def _questions(
-    config: CrossoverConfig, corpus: Corpus, messages: Any, pairs: Any, items: ladder_understand.Questions
-) -> dict[str, Question]:
+    config: CrossoverConfig, corpus: QuickstartText, messages: Any, pairs: Any, items: ladder_understand.Questions
+) -> dict[str, CrossoverTask]:
     """Return the tasks that are answered; each learns from at most `config.cases` cases."""
     tasks = {
-        "spam": Question(spam(*messages), ("ham", "spam")),
-        "understand": Question(_understanding(items)),
-        "respond": Question(answering(corpus.train, config.tested, config.seed)),
-        "translate": Question(translating(pairs.train, [(e, right[0]) for e, right in pairs.tested], pairs.clusters)),
-        "rewrite": Question(past_tense(config.tested, config.seed)),
+        "spam": CrossoverTask(spam(*messages), ("ham", "spam")),
+        "understand": CrossoverTask(_understanding(items)),
+        "respond": CrossoverTask(answering(corpus.train, config.tested, config.seed)),
+        "translate": CrossoverTask(
+            translating(pairs.train, [(e, right[0]) for e, right in pairs.tested], pairs.clusters)
+        ),
+        "rewrite": CrossoverTask(past_tense(config.tested, config.seed)),
     }
     draw = random.Random(config.seed)
     for key, question in tasks.items():
@@ -110,11 +112,11 @@ def _questions(
     return tasks
 
 
-def _understanding(items: ladder_understand.Questions) -> Task:
+def _understanding(items: ladder_understand.Questions) -> TaughtTask:
     """Return the task of answering questions on a passage, from the part of it that retrieval selects."""
     retrieval = Retrieval({item.passage for item in items.train})
     asked = [ladder_understand.text_of(item, retrieval) for item in items.tested]
-    return Task(
+    return TaughtTask(
         "understand a passage",
         "word F1",
         [conversation_of(ladder_understand.text_of(item, retrieval), item.answer) for item in items.train],
@@ -127,14 +129,14 @@ def _understanding(items: ladder_understand.Questions) -> Task:
     )
 
 
-def _scored(question: Question, ask: Callable[[list[str]], list[str]]) -> dict[str, Any]:
+def _scored(question: CrossoverTask, ask: Callable[[list[str]], list[str]]) -> dict[str, Any]:
     task = question.task
     given = ask([asked for asked, _ in task.tested])
     scores = [task.score(said, right) for said, (_, right) in zip(given, task.tested, strict=True)]
     return {"given": given[:2], "scores": [round(float(score), 9) for score in scores]}
 
 
-def _prompts(model: SavedModel, question: Question, config: CrossoverConfig) -> dict[str, Any]:
+def _prompts(model: SavedModel, question: CrossoverTask, config: CrossoverConfig) -> dict[str, Any]:
     """Ask a model zero-shot and after examples, the same for every question."""
     shown, answers = few_shot_examples(question, config.seed), {}
     for way, count in (("zero", 0), ("few", SHOTS)):
@@ -143,7 +145,7 @@ def _prompts(model: SavedModel, question: Question, config: CrossoverConfig) -> 
     return answers
 
 
-def few_shot_examples(question: Question, seed: int) -> list[Conversation]:
+def few_shot_examples(question: CrossoverTask, seed: int) -> list[Conversation]:
     """Draw the examples of a few-shot prompt, equally many of each choice."""
     draw, train = random.Random(f"shots {seed}"), list(question.task.train)
     if not question.choices:
@@ -153,7 +155,7 @@ def few_shot_examples(question: Question, seed: int) -> list[Conversation]:
     return draw.sample(shown, len(shown))
 
 
-def _ours(small: SmallModel, question: Question, config: CrossoverConfig) -> dict[str, Any]:
+def _ours(small: SmallModel, question: CrossoverTask, config: CrossoverConfig) -> dict[str, Any]:
     """Ask a model of ours zero-shot, after examples, and fine-tuned on the task."""
     prompted = _prompts(small.pretrained(), question, config)
     model = fine_tune(
@@ -163,7 +165,7 @@ def _ours(small: SmallModel, question: Question, config: CrossoverConfig) -> dic
     return {**prompted, "tuned": _scored(question, lambda asked: answers(model, asked, LONGEST))}
 
 
-def _published(init: Path, question: Question, config: CrossoverConfig) -> dict[str, Any]:
+def _published(init: Path, question: CrossoverTask, config: CrossoverConfig) -> dict[str, Any]:
     """Ask a published model zero-shot, after examples, and fine-tuned on the task with LoRA."""
     prompted = _prompts(load_model(find_model(init)), question, config)
     model = LanguageModel(load_model(find_model(init)))
@@ -182,8 +184,8 @@ def _published(init: Path, question: Question, config: CrossoverConfig) -> dict[
     return {**prompted, "tuned": _scored(question, lambda asked: answers(model, asked, LONGEST))}
 
 
-def _earlier(task: Task) -> dict[str, Any]:
-    return _scored(Question(task), lambda asked: task.narrow())
+def _earlier(task: TaughtTask) -> dict[str, Any]:
+    return _scored(CrossoverTask(task), lambda asked: task.narrow())
 
 
 def _grammar(model: SavedModel, sets: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:

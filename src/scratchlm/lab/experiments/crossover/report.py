@@ -11,9 +11,9 @@ import numpy as np
 from scratchlm.lab.experiments.config import CrossoverConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, any_holds
 from scratchlm.lab.harness.methods import paired
-from scratchlm.lab.harness.outcome import Sample, Value
+from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.shared.proportions import mean_of, proportion
-from scratchlm.lab.shared.task_set import Task
+from scratchlm.lab.shared.task_set import TaughtTask
 
 SHOTS = 4
 """Examples of a few-shot prompt."""
@@ -33,10 +33,10 @@ UNREAD = ("respond",)
 
 
 @dataclass(frozen=True)
-class Question:
+class CrossoverTask:
     """A task of this experiment, with the answers that a classifier chooses from."""
 
-    task: Task
+    task: TaughtTask
     choices: Sequence[str] = ()
 
 
@@ -52,7 +52,7 @@ class Scored:
     answers: Mapping[str, Mapping[str, Any]]
     """What each model gave, by way, and what the earlier method gave, by the name of the model or "earlier"."""
     clusters: Sequence[str] | None
-    task: Task | None
+    task: TaughtTask | None
     """None for grammar, which is no task to learn."""
 
     @property
@@ -76,9 +76,13 @@ class Scored:
 
 
 def report(
-    out: Findings, questions: Mapping[str, Question], scores: Mapping[str, Mapping[str, Any]], sizes: Mapping[str, int],
-    config: CrossoverConfig, grammar: Sequence[str],
-) -> None:  # fmt: skip
+    out: Findings,
+    questions: Mapping[str, CrossoverTask],
+    scores: Mapping[str, Mapping[str, Any]],
+    sizes: Mapping[str, int],
+    config: CrossoverConfig,
+    grammar: Sequence[str],
+) -> None:
     """Report the score of each size on each task beside the earlier method, and add the claims.
 
     `grammar` is the set of each pair of sentences, which vary together.
@@ -104,7 +108,7 @@ def report(
             question, right = task.tested[0]
             answers = {EARLIER[key]: given["earlier"]["given"][0]}
             answers |= {_named(size, sizes): given[size]["tuned"]["given"][0] for size in asked}
-            out.samples.append(Sample.asked(question, answers, right))
+            out.samples.append(TextSample.asked(question, answers, right))
     out.notes += [
         f"our models read equal text, in {config.pretraining_steps:,} steps; they learn each task in at least "
         f"{config.fewest_steps:,} steps from at most {config.cases:,} cases",

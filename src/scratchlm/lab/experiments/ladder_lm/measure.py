@@ -41,7 +41,7 @@ from scratchlm.lab.harness.methods import (
     paired,
     paired_by,
 )
-from scratchlm.lab.harness.outcome import Sample, Value
+from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.booktext import BookText, book_text
 from scratchlm.lab.shared.language_tuning import (
@@ -215,7 +215,7 @@ def run(config: LadderLmConfig, steps: Steps, out: Findings) -> None:
     report_less(out, results, measure_less(text, validation, config, tuned, chosen["transformer"], steps), text)
     report_tuning(out, tuned, orders)
     report_candidates(out, full)
-    out.samples = [Sample(method.name, OPENING + results[method.key]["sample"]) for method in made]
+    out.samples = [TextSample(method.name, OPENING + results[method.key]["sample"]) for method in made]
     picked = (f"{kind} of {chosen[kind].setting.text(kind)}" for kind in KINDS)
     lowest = [kind for kind in KINDS if chosen[kind] == list(full[kind])[-1]]
     out.notes += [

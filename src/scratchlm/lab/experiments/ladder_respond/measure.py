@@ -28,12 +28,12 @@ from scratchlm.classic.reading import Retrieval, sentences
 from scratchlm.lab.experiments.config import LadderRespondConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.methods import Column, Method, MethodResult, add_comparison, clocked, paired, paired_by
-from scratchlm.lab.harness.outcome import Sample
+from scratchlm.lab.harness.outcome import TextSample
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import ROWS, answers, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
 from scratchlm.lab.shared.small_model import SmallModel
-from scratchlm.tours.quickstart.text import Corpus
+from scratchlm.tours.quickstart.text import QuickstartText
 
 LONGEST = 40
 """Most tokens of a reply."""
@@ -81,7 +81,7 @@ def run(config: LadderRespondConfig, steps: Steps, out: Findings) -> None:
     ]
     for number in (0, 1, 2, len(cases) - 1):
         replies = {method.name: measured[method.key]["given"][number] for method in chosen}
-        out.samples.append(Sample.asked(cases[number]["said"], replies))
+        out.samples.append(TextSample.asked(cases[number]["said"], replies))
     if steps is steps.shared:
         read = [method for method in chosen if method.key not in ("echo", "answered", "large")]
         laid = sheet(cases, {method.key: measured[method.key]["given"] for method in read}, config.read, config.seed)
@@ -121,13 +121,13 @@ def prompts(most: int, seed: int) -> list[dict[str, str]]:
     return cases
 
 
-def exchanges_of(corpus: Corpus) -> list[tuple[str, str]]:
+def exchanges_of(corpus: QuickstartText) -> list[tuple[str, str]]:
     """Return the exchanges of the training conversations: each message of a user, with the reply."""
     turns = [[message["content"] for message in conversation] for conversation in corpus.conversations]
     return [pair for texts in turns for pair in zip(texts[::2], texts[1::2], strict=True)]
 
 
-def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> list[Method[Make]]:
+def methods(config: LadderRespondConfig, small: SmallModel, corpus: QuickstartText) -> list[Method[Make]]:
     """Return the methods, the oldest first."""
     exchanges = exchanges_of(corpus)
     lines = sorted({sentence for text in corpus.train for sentence in sentences(text)})
@@ -158,7 +158,7 @@ def methods(config: LadderRespondConfig, small: SmallModel, corpus: Corpus) -> l
     ]
 
 
-def _ngram(small: SmallModel, corpus: Corpus) -> tuple[Reply, int]:
+def _ngram(small: SmallModel, corpus: QuickstartText) -> tuple[Reply, int]:
     """Count 5-grams in stories and in questions followed by their answers; reply by continuing the question."""
     tokenizer = small.tokenizer
     end = tokenizer.end_of_text
@@ -180,7 +180,7 @@ def _ngram(small: SmallModel, corpus: Corpus) -> tuple[Reply, int]:
     return reply, table_bytes(model.levels)
 
 
-def _chat(config: LadderRespondConfig, small: SmallModel, corpus: Corpus, larger: int = 1) -> tuple[Reply, int]:
+def _chat(config: LadderRespondConfig, small: SmallModel, corpus: QuickstartText, larger: int = 1) -> tuple[Reply, int]:
     """Fine-tune the small model on the conversations, in batches `larger` times as large as usual."""
     conversations, documents = corpus.conversations, corpus.rehearsal[:300]
     model = fine_tune(

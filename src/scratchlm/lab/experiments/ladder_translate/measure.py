@@ -30,7 +30,7 @@ from scratchlm.lab.harness.methods import (
     Method,
     clocked,
 )
-from scratchlm.lab.harness.outcome import Sample, Value
+from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.translation_scores import scored
 from scratchlm.lab.shared.translators import LONGEST, best_of, ids_of, optimizers, train, tune, writer
@@ -102,7 +102,7 @@ def run(config: LadderTranslateConfig, steps: Steps, out: Findings) -> None:
     for number in range(0, min(len(pairs.tested), 400), 100):
         source, references = pairs.tested[number]
         written = {method.name: results[method.key]["written"][number] for method in chosen}
-        out.samples.append(Sample.asked(source, written, references[0]))
+        out.samples.append(TextSample.asked(source, written, references[0]))
 
 
 def read_pairs(path: Path, most: int, tested: int) -> Pairs:

@@ -25,7 +25,7 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.config import LadderUnderstandConfig
 from scratchlm.lab.harness.findings import Findings, Values
 from scratchlm.lab.harness.methods import Column, Method, add_comparison, add_groups, claim_gains, clocked, paired_by
-from scratchlm.lab.harness.outcome import Sample, Value
+from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune
 from scratchlm.lab.shared.networks import fit_pairs
@@ -65,7 +65,7 @@ CLAIMS = (
 
 
 @dataclass(frozen=True)
-class Item:
+class PassageQuestion:
     """A question on a passage."""
 
     story: str
@@ -82,11 +82,11 @@ class Item:
 class Questions(NamedTuple):
     """Training and test questions, on different stories."""
 
-    train: list[Item]
-    tested: list[Item]
+    train: list[PassageQuestion]
+    tested: list[PassageQuestion]
 
 
-Answer = Callable[[Sequence[Item]], list[str]]
+Answer = Callable[[Sequence[PassageQuestion]], list[str]]
 Make = Callable[[], tuple[Answer, int]]
 """Function that trains a method; returns a function from items to answers, and the size in bytes."""
 
@@ -129,7 +129,7 @@ def run(config: LadderUnderstandConfig, steps: Steps, out: Findings) -> None:
     for number in range(0, len(items.tested), max(1, len(items.tested) // 4)):
         item = items.tested[number]
         answers = {method.name: results_of[method.key]["given"][number] for method in chosen}
-        out.samples.append(Sample.asked(item.question, answers, item.answer))
+        out.samples.append(TextSample.asked(item.question, answers, item.answer))
 
 
 def methods(
@@ -188,14 +188,14 @@ def random_part(passage: str, question: str) -> str:
 
 def read_items(path: Path, most: int, tested: int) -> Questions:
     """Read questions. Raises `UserError` with a row that lacks a column, and for an empty split."""
-    sides: dict[str, list[Item]] = {"train": [], "test": []}
+    sides: dict[str, list[PassageQuestion]] = {"train": [], "test": []}
     for record in read_records(path):
         missing = [name for name in PARTS if name not in record.values]
         if missing:
             raise UserError(f"{record.place}: has no {', '.join(missing)}; notes/data.md describes the file")
         split, *values = (str(record.values[name]) for name in PARTS)
         if split in sides:
-            sides[split].append(Item(*values))
+            sides[split].append(PassageQuestion(*values))
     learned = {item.story for item in sides["train"]}
     sides["test"] = [item for item in sides["test"] if item.story not in learned]
     if not all(sides.values()):
@@ -207,7 +207,9 @@ def read_items(path: Path, most: int, tested: int) -> Questions:
     return Questions(*([sides[side][at] for at in chosen] for side, chosen in places.items()))
 
 
-def _small_model(config: LadderUnderstandConfig, steps: Steps, tested: Sequence[Item], out: Findings) -> SmallModel:
+def _small_model(
+    config: LadderUnderstandConfig, steps: Steps, tested: Sequence[PassageQuestion], out: Findings
+) -> SmallModel:
     """Pretrain on books without the paragraphs that overlap a test passage."""
 
     def clean() -> dict[str, int]:
@@ -228,28 +230,33 @@ def _small_model(config: LadderUnderstandConfig, steps: Steps, tested: Sequence[
     return prepare_small_model(source, config.vocabulary_size, config.pretraining_steps, config.seed, steps)
 
 
-def text_of(item: Item, retrieval: Retrieval) -> str:
+def text_of(item: PassageQuestion, retrieval: Retrieval) -> str:
     """Return the input of a network: the most similar part of the passage, then the question."""
     return f"{retrieval.evidence(item.passage, item.question, EVIDENCE)}\n{item.question}"
 
 
-def _retrieving(train: Sequence[Item]) -> tuple[Answer, int]:
+def _retrieving(train: Sequence[PassageQuestion]) -> tuple[Answer, int]:
     """Count document frequencies, and answer with the most similar sentence."""
     retrieval = Retrieval({item.passage for item in train})
     return (lambda tested: [retrieval.answer(item.passage, item.question) for item in tested]), retrieval.size()
 
 
 def _fine_tuned(
-    make: Callable[[], SavedModel], config: LadderUnderstandConfig, train: Sequence[Item], retrieval: Retrieval,
+    make: Callable[[], SavedModel],
+    config: LadderUnderstandConfig,
+    train: Sequence[PassageQuestion],
+    retrieval: Retrieval,
     times: float,
-) -> tuple[Answer, int]:  # fmt: skip
+) -> tuple[Answer, int]:
     """Fine-tune the small model on the answers, for `times` the epochs."""
     shown = [conversation_of(text_of(item, retrieval), item.answer) for item in train]
     model = fine_tune(make(), shown, epochs=times * config.epochs, seed=config.seed, rows=ROWS)
     return partial(_answered, model, retrieval), 4 * model.decoder.parameter_count()
 
 
-def _answered(model: LanguageModel, retrieval: Retrieval, items: Sequence[Item], asks: str = "") -> list[str]:
+def _answered(
+    model: LanguageModel, retrieval: Retrieval, items: Sequence[PassageQuestion], asks: str = ""
+) -> list[str]:
     return answers(model, [f"{text_of(item, retrieval)}{asks}" for item in items], LONGEST)
 
 
@@ -261,7 +268,7 @@ def _published(init: Path, retrieval: Retrieval) -> tuple[Answer, int]:
 
 
 def _recurrent(
-    config: LadderUnderstandConfig, train: Sequence[Item], small: SmallModel, retrieval: Retrieval
+    config: LadderUnderstandConfig, train: Sequence[PassageQuestion], small: SmallModel, retrieval: Retrieval
 ) -> tuple[Answer, int]:
     """Train a recurrent network with attention to generate the answer from evidence and question."""
     tokenizer = small.tokenizer
@@ -272,14 +279,14 @@ def _recurrent(
     model = build_translator(replace(shape, init_std=0.05, dropout=0.1), attention=True, seed=config.seed)
     fit_pairs(model, rows, tokenizer, 32, config.epochs, config.seed)
 
-    def answer(tested: Sequence[Item]) -> list[str]:
+    def answer(tested: Sequence[PassageQuestion]) -> list[str]:
         sources = [tokenizer.encode(text_of(item, retrieval)) for item in tested]
         return [tokenizer.decode(ids).strip() for ids in write_recurrent(model, sources, end, LONGEST)]
 
     return answer, 4 * model.parameter_count()
 
 
-def _measure(method: Method[Make], tested: Sequence[Item]) -> dict[str, Any]:
+def _measure(method: Method[Make], tested: Sequence[PassageQuestion]) -> dict[str, Any]:
     """Train a method, score its answers, and score its answers on passages of other stories."""
     (answer, _), given, costs = clocked(method.make, lambda made: made[0](tested), lambda made: made[1])
     wanted = [item.answer for item in tested]
@@ -294,7 +301,7 @@ def _measure(method: Method[Make], tested: Sequence[Item]) -> dict[str, Any]:
     }
 
 
-def on_other_passages(items: Sequence[Item]) -> list[Item]:
+def on_other_passages(items: Sequence[PassageQuestion]) -> list[PassageQuestion]:
     """Return each question with the passage of the next question on another story."""
     answers = []
     for at, item in enumerate(items):

@@ -23,13 +23,13 @@ from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.config import LimitsConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Test
 from scratchlm.lab.harness.methods import paired
-from scratchlm.lab.harness.outcome import Exchange, Sample, Value
+from scratchlm.lab.harness.outcome import Exchange, TextSample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, quickstart_model, storyteller
 from scratchlm.lab.shared.proportions import grammatical, mean_of, names, proportion
 from scratchlm.storyworld.quiz import held_out_phrasings, phrasings, statement, taught_facts
 from scratchlm.storyworld.world import Fact
-from scratchlm.tours.quickstart.text import Corpus
+from scratchlm.tours.quickstart.text import QuickstartText
 
 LONGEST = 24
 """Most tokens of an answer."""
@@ -78,7 +78,7 @@ def run(config: LimitsConfig, steps: Steps, out: Findings) -> None:
 
 def _models(
     config: LimitsConfig, steps: Steps, out: Findings
-) -> tuple[Callable[[], LanguageModel], Callable[[], LanguageModel], Corpus]:
+) -> tuple[Callable[[], LanguageModel], Callable[[], LanguageModel], QuickstartText]:
     """Return what loads the model that answers and the one that writes stories, and the stories that both have read."""
     if config.model is not None:
         quick, stories = quickstart_model(config.model)
@@ -187,7 +187,7 @@ def _write(model: LanguageModel, config: LimitsConfig) -> list[list[Any]]:
     raise UserError(f"--sampled {config.sampled}: the model wrote {len(written)} whole sentences; train it for longer")
 
 
-def trace(written: Sequence[Sequence[Any]], corpus: Corpus) -> dict[str, Any]:
+def trace(written: Sequence[Sequence[Any]], corpus: QuickstartText) -> dict[str, Any]:
     """Look up each sentence in the training text; return the number of the first text that contains it, or -1.
 
     The plain sentence of each fact is left out on both sides: portraits consist of those, in training and in new ones.
@@ -253,7 +253,7 @@ def report(out: Findings, answers: Mapping[str, list[dict[str, Any]]]) -> None:
         for each in answers[kind][:2]:
             text = f"{each['given']} (true: {each['expected']})"
             exchange = Exchange(each["question"], {"": each["given"]}, each["expected"], name)
-            out.samples.append(Sample(f"{name}: {each['question']}", text, exchange))
+            out.samples.append(TextSample(f"{name}: {each['question']}", text, exchange))
 
 
 def separation(answered: Sequence[Mapping[str, Any]]) -> Value:

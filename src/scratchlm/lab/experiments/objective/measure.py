@@ -24,7 +24,7 @@ from scratchlm.generation.generate import generate_ids
 from scratchlm.lab.experiments.config import ObjectiveConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, above, below, every
 from scratchlm.lab.harness.methods import paired
-from scratchlm.lab.harness.outcome import Sample, Value
+from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.networks import fit_windows
 from scratchlm.lab.shared.proportions import mean_of
@@ -273,7 +273,7 @@ def report_training(out: Findings, measured: Mapping[str, Any], held_out: HeldOu
     levels = {"uniform guessing": "guessing", "token frequencies": "frequencies"}
     out.curves("Loss on held-out text", "steps", "nats per token", lines, levels=levels)
     for each in (looks[0], looks[len(looks) // 10], looks[len(looks) // 3], looks[-1]):
-        out.samples.append(Sample(f"after {each['step']:,} steps, loss {each['loss']:.2f}", each["text"]))
+        out.samples.append(TextSample(f"after {each['step']:,} steps, loss {each['loss']:.2f}", each["text"]))
 
     def guesses(values: Values) -> bool:
         return all(abs(values[key].value / values["guessing"].value - 1) < 0.05 for key in ("before", "before.entropy"))
@@ -297,7 +297,7 @@ def report_tokens(out: Findings, results: Mapping[str, Mapping[str, Any]], held_
         out.values[f"{name}.guessing"] = Value(math.log(each["vocabulary"]))
         if name != "sub-words":
             out.gain(f"{name}.over.sub-words", paired(scale * (blocks[name] - blocks["sub-words"]), books))
-            out.samples.append(Sample(f"{name}, after the last step", each["text"]))
+            out.samples.append(TextSample(f"{name}, after the last step", each["text"]))
     for kind in ("characters", "words"):
         share = results["bytes"][f"{kind}.unknown_bytes"] / held_out.size
         out.values[f"{kind}.unknown_share"] = Value(share)

@@ -21,7 +21,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.evaluation.bits import count_text_bytes, token_nats
 from scratchlm.lab.experiments.config import ScalingConfig
-from scratchlm.lab.experiments.scaling.report import Measured, report
+from scratchlm.lab.experiments.scaling.report import SeedMeasurements, report
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
@@ -46,7 +46,7 @@ BYTES_A_TOKEN = 4
 
 
 @dataclass(frozen=True)
-class Texts:
+class ScalingTexts:
     """Training text, the text that chooses learning rates, and the beginning of each held-out book."""
 
     tokenizer: Tokenizer
@@ -113,7 +113,7 @@ class Trainer:
     """Trains runs of one seed, each as a step, and chooses learning rates."""
 
     config: ScalingConfig
-    texts: Texts
+    texts: ScalingTexts
     steps: Steps
     trials: dict[tuple[int, int, float], dict[str, Any]] = field(default_factory=dict)
     """What each run gave, by width, tokens and factor of the learning rate."""
@@ -188,7 +188,7 @@ def planned(width: int, tokens: int, config: ScalingConfig, tokenizer: Tokenizer
     return {**counts, "tokens": read, "flops": read * decoder.flops_per_token(CONTEXT)}
 
 
-def texts_of(config: ScalingConfig, steps: Steps) -> Texts:
+def texts_of(config: ScalingConfig, steps: Steps) -> ScalingTexts:
     """Prepare the text. Raises `UserError` if a run would repeat its text."""
     longest = max(config.larger_tokens, *config.tokens)
     text = book_text(config.books, BYTES_A_TOKEN * (longest + VALIDATION), config.vocabulary_size, steps)
@@ -197,7 +197,7 @@ def texts_of(config: ScalingConfig, steps: Steps) -> Texts:
         short = f"the books have {max(0, len(train) - CONTEXT)} tokens, and no run may repeat its text"
         raise UserError(f"--tokens, --larger-tokens {longest}: {short}; give fewer")
     books = [book[1 : EACH_BOOK + 1] for book in text.documents(text.held_out)]
-    return Texts(text.tokenizer, train, validation, books)
+    return ScalingTexts(text.tokenizer, train, validation, books)
 
 
 def run(config: ScalingConfig, steps: Steps, out: Findings) -> None:
@@ -218,7 +218,7 @@ def run(config: ScalingConfig, steps: Steps, out: Findings) -> None:
     larger = trainer.trial(config.larger_width, config.larger_tokens, factor)
     rates = {cell: (trainer.chosen(*cell), trainer.rule.factor(*cell)) for cell in cells}
     out.values["rate.larger"] = Value(factor)
-    report(out, Measured(config, scale, cells, rates, trainer.trials, repeated, prediction, larger))
+    report(out, SeedMeasurements(config, scale, cells, rates, trainer.trials, repeated, prediction, larger))
     out.values["held_out_bytes"] = Value(texts.book_bytes)
     out.notes += [
         f"{len(texts.books)} books are held out, the first {EACH_BOOK:,} tokens of each; gains are clustered by book",

@@ -27,7 +27,7 @@ RECOUNTS = ("squares", "all-parameters")
 
 
 @dataclass(frozen=True)
-class Measured:
+class SeedMeasurements:
     """What one seed measured."""
 
     config: ScalingConfig
@@ -61,7 +61,7 @@ class Measured:
         return gains
 
 
-def report(out: Findings, measured: Measured) -> None:
+def report(out: Findings, measured: SeedMeasurements) -> None:
     """Report what one seed measured."""
     report_runs(out, measured)
     report_rates(out, measured)
@@ -72,7 +72,7 @@ def report(out: Findings, measured: Measured) -> None:
     report_published(out, measured)
 
 
-def report_runs(out: Findings, measured: Measured) -> None:
+def report_runs(out: Findings, measured: SeedMeasurements) -> None:
     """Report the runs that the laws are fitted to."""
     config = measured.config
     rows: list[Row] = []
@@ -103,7 +103,7 @@ def _by_width(
     }
 
 
-def report_rates(out: Findings, measured: Measured) -> None:
+def report_rates(out: Findings, measured: SeedMeasurements) -> None:
     """Report the validation loss at each learning rate that was tried, and what the rule gives away on more text."""
     tuned = measured.config.tokens[: measured.config.tuned]
     factors = measured.factors
@@ -129,7 +129,7 @@ def report_rates(out: Findings, measured: Measured) -> None:
     out.table("Validation loss in nats per token by learning rate", header, rows)
 
 
-def claim_gains_of_size_and_text(out: Findings, measured: Measured) -> None:
+def claim_gains_of_size_and_text(out: Findings, measured: SeedMeasurements) -> None:
     """Add the claims about the runs: what more parameters and more text gain, each with its control."""
     config, cells, trials = measured.config, measured.cells, measured.trials
     few, many, small, large = config.tokens[0], config.tokens[-1], config.widths[0], config.widths[-1]
@@ -165,7 +165,7 @@ def claim_gains_of_size_and_text(out: Findings, measured: Measured) -> None:
     out.claim("size-pays-with-text", gain("gain_of_size_with_text", with_much - with_little))
 
 
-def report_residuals(out: Findings, measured: Measured) -> None:
+def report_residuals(out: Findings, measured: SeedMeasurements) -> None:
     """Report how far both laws are off on every fitted run, and on each when it is left out of the fit."""
     forms, cells = measured.prediction["forms"], list(measured.cells)
     rows: list[Row] = []
@@ -195,7 +195,7 @@ def report_residuals(out: Findings, measured: Measured) -> None:
     )
 
 
-def report_larger(out: Findings, measured: Measured) -> None:
+def report_larger(out: Findings, measured: SeedMeasurements) -> None:
     """Compare what was predicted with the larger run."""
     prediction, bits = measured.prediction, measured.bits(measured.larger)
     values = out.values
@@ -273,7 +273,7 @@ def _again(out: Findings) -> None:
     out.table("Error of the prediction, fitted in other ways", ["", *(form.name for form in LAWS)], rows)
 
 
-def _claim_larger(out: Findings, measured: Measured) -> None:
+def _claim_larger(out: Findings, measured: SeedMeasurements) -> None:
     """Add the claims about the larger run."""
     kaplan, hoffmann = LAWS
     for form in LAWS:
@@ -303,7 +303,7 @@ def _all_inside(key: str) -> Callable[[Values], bool | None]:
     return lambda values: True if values[key].value == 1 else False if values[key].value == 0 else None
 
 
-def report_coefficients(out: Findings, measured: Measured) -> None:
+def report_coefficients(out: Findings, measured: SeedMeasurements) -> None:
     """Report the coefficients of both laws with intervals over resampled runs, and how many starts found them."""
     rows: list[Row] = []
     for form in LAWS:
@@ -321,7 +321,7 @@ def report_coefficients(out: Findings, measured: Measured) -> None:
     out.table(title, ["law", "form", "coefficient", "value"], rows)
 
 
-def report_published(out: Findings, measured: Measured) -> None:
+def report_published(out: Findings, measured: SeedMeasurements) -> None:
     """Report where these runs lie beside published models."""
     smallest = min(measured.cells.values(), key=lambda each: float(each["flops"]))
     largest = max(measured.cells.values(), key=lambda each: float(each["flops"]))

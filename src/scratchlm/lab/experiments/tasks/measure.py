@@ -20,11 +20,11 @@ from scratchlm.lab.experiments.config import TasksConfig
 from scratchlm.lab.experiments.ladder_translate.measure import read_pairs
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, Values, all_hold, any_holds
 from scratchlm.lab.harness.methods import paired
-from scratchlm.lab.harness.outcome import Sample, Value
+from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import mean_of, proportion
-from scratchlm.lab.shared.task_set import Task, answering, messages_of, past_tense, spam, translating
+from scratchlm.lab.shared.task_set import TaughtTask, answering, messages_of, past_tense, spam, translating
 
 LONGEST, ROWS = 40, 1
 """Most tokens of a generated answer, and rows of a batch of fine-tuning: a row holds about ten conversations."""
@@ -85,7 +85,7 @@ def run(config: TasksConfig, steps: Steps, out: Findings) -> None:
     ]
 
 
-def report(out: Findings, tasks: dict[str, Task], given: dict[str, dict[str, list[str]]]) -> None:
+def report(out: Findings, tasks: dict[str, TaughtTask], given: dict[str, dict[str, list[str]]]) -> None:
     """Report the score of each model and baseline on each task, and add the claims."""
     rows: list[Row] = []
     for key, task in tasks.items():
@@ -109,7 +109,7 @@ def report(out: Findings, tasks: dict[str, Task], given: dict[str, dict[str, lis
         for number in (0, len(task.tested) // 2):
             asked, expected = task.tested[number]
             answers = {name: given[way][key][number] for way, name in WAYS.items() if way != "trivial"}
-            out.samples.append(Sample.asked(asked, answers, expected))
+            out.samples.append(TextSample.asked(asked, answers, expected))
     out.table("Four tasks, one model", ["task", "test cases", *WAYS.values(), "what that baseline is"], rows)
     claim(out, list(tasks))
 
