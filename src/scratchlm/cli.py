@@ -124,18 +124,18 @@ def main(arguments: Arguments | None = None) -> None:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # what is not UTF-8 shows as ? instead of failing
-    given = sys.argv[1:] if arguments is None else arguments
+    words = sys.argv[1:] if arguments is None else arguments
     alone = os.environ.get("WORLD_SIZE", "1") == "1"
     is_first = alone or os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts, one speaks for all
     if not is_first:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the end of the process
-    if given and given[0] in TRAINING:
+    if words and words[0] in TRAINING:
         keep_freed_memory()  # this process is the command's own; `fit` leaves a program's as it is
         wait_briefly()
     try:
         require_current_folder()
         with guarded():
-            _dispatch(given)
+            _dispatch(words)
     except UserError as error:
         print(one_line(f"scratchlm: {error}"), file=sys.stderr)
         raise SystemExit(1) from None

@@ -82,16 +82,16 @@ def check_settings(vocabulary_size: int, order: int) -> None:
 
 def checked_ids(ids: Ids, vocabulary_size: int) -> NDArray[np.int64]:
     """Return `ids` as int64, shape (T,); `UserError` where they are not whole numbers from 0 to V - 1 in one row."""
-    given = np.asarray(ids)
-    if given.size == 0:
+    array = np.asarray(ids)
+    if array.size == 0:
         return np.zeros(0, np.int64)
-    if given.ndim != 1 or not np.issubdtype(given.dtype, np.integer):
-        raise UserError(f"token ids of shape {given.shape} and type {given.dtype}: give one row of whole numbers")
-    low, high = int(given.min()), int(given.max())
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise UserError(f"token ids of shape {array.shape} and type {array.dtype}: give one row of whole numbers")
+    low, high = int(array.min()), int(array.max())
     if low < 0 or high >= vocabulary_size:
         wrong = low if low < 0 else high
         raise UserError(f"token id {wrong}: ids go from 0 to {vocabulary_size - 1}; use the model's own tokenizer")
-    return given.astype(np.int64)
+    return array.astype(np.int64)
 
 
 class NgramModel(ABC):

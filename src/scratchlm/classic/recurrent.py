@@ -161,9 +161,9 @@ def lstm_step(
 def gru_step(layer: nn.GRU, x: Float[Tensor, "B D"], state: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
     """Return the state after one more token (Cho et al. 2014, arXiv 1406.1078; torch's form of the reset gate)."""
     of_input, of_state, bias_input, bias_state = _weights(layer)
-    given = (x @ of_input.T + bias_input).chunk(3, dim=-1)
+    from_input = (x @ of_input.T + bias_input).chunk(3, dim=-1)
     known = (state @ of_state.T + bias_state).chunk(3, dim=-1)
-    reset = (given[0] + known[0]).sigmoid()
-    keep = (given[1] + known[1]).sigmoid()
-    new = (given[2] + reset * known[2]).tanh()
+    reset = (from_input[0] + known[0]).sigmoid()
+    keep = (from_input[1] + known[1]).sigmoid()
+    new = (from_input[2] + reset * known[2]).tanh()
     return keep * state + (1 - keep) * new

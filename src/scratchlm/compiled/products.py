@@ -28,7 +28,7 @@ LINE, AHEAD = 64, 2304
 """Bytes of a line of memory, and how far ahead of the weight in use memory is read.
 
 The processor's own reading ahead stops at each page of 4 KiB. In some minutes of a shared machine one thread read int8
-a quarter faster with ours, in others hardly (log, entry 245).
+a quarter faster with ours, in others hardly.
 """
 
 

@@ -140,12 +140,12 @@ def target_logits(
     size, first = length or decoder.config.context, first_token(tokenizer) or 0
     windows = whole_windows(tokens, size, rows, first)
     for batch in windows if stride is None else overlapping_windows(tokens, size, stride, rows, first):
-        given = batch.to(device)
-        wanted = given.targets != IGNORED
-        hidden = decoder.hidden(given.ids)
+        moved = batch.to(device)
+        wanted = moved.targets != IGNORED
+        hidden = decoder.hidden(moved.ids)
         # Whole windows reach the head as they are: fewer rows would be rounded otherwise than in stored results.
         scores = decoder.logits(hidden)[wanted] if stride is None else decoder.logits(hidden[wanted])
-        yield scores.float(), given.targets[wanted]
+        yield scores.float(), moved.targets[wanted]
 
 
 def token_nats(

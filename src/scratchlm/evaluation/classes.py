@@ -73,42 +73,42 @@ def score(
     """Score the predictions that follow from probabilities. With two classes, `positive` is the positive class."""
     from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_fscore_support
 
-    given = predicted_classes(probabilities, positive, threshold)
+    predicted = predicted_classes(probabilities, positive, threshold)
     known = list(range(len(labels)))
-    each = np.stack(precision_recall_fscore_support(truth, given, labels=known, zero_division=0.0))  # (4, C)
-    right = int((truth == given).sum())
+    each = np.stack(precision_recall_fscore_support(truth, predicted, labels=known, zero_division=0.0))  # (4, C)
+    right = int((truth == predicted).sum())
     rows = zip(labels, *each, strict=True)
     area = None if positive is None else float(average_precision_score(truth == positive, probabilities[:, positive]))
     return Scores(
         texts=len(truth),
         accuracy=right / len(truth),
         accuracy_interval=wilson_interval(right, len(truth)),
-        f1=f1_of(truth, given, len(labels), positive),
-        f1_interval=f1_interval(truth, given, len(labels), positive),
+        f1=f1_of(truth, predicted, len(labels), positive),
+        f1_interval=f1_interval(truth, predicted, len(labels), positive),
         average_precision=area,
         classes=[ClassScore(label, int(n), float(p), float(r), float(f)) for label, p, r, f, n in rows],
-        confusion=confusion_matrix(truth, given, labels=known).tolist(),
+        confusion=confusion_matrix(truth, predicted, labels=known).tolist(),
     )
 
 
 def f1_of(
-    truth: Int[np.ndarray, " N"], given: Int[np.ndarray, " N"], classes: int, positive: int | None = None
+    truth: Int[np.ndarray, " N"], predicted: Int[np.ndarray, " N"], classes: int, positive: int | None = None
 ) -> float:
     """Return F1 of the positive class, or its mean over the classes that occur; 0 without a true or predicted one."""
-    pairs = np.bincount(truth * classes + given, minlength=classes * classes).reshape(classes, classes)
+    pairs = np.bincount(truth * classes + predicted, minlength=classes * classes).reshape(classes, classes)
     hits, true, said = pairs.diagonal(), pairs.sum(1), pairs.sum(0)
     each = 2 * hits / np.maximum(true + said, 1)
     return float(each[positive]) if positive is not None else float(each[(true + said) > 0].mean())
 
 
 def f1_interval(
-    truth: Int[np.ndarray, " N"], given: Int[np.ndarray, " N"], classes: int, positive: int | None = None
+    truth: Int[np.ndarray, " N"], predicted: Int[np.ndarray, " N"], classes: int, positive: int | None = None
 ) -> Interval:
     """Return the bootstrap interval of F1 over texts."""
 
     def of(sample: np.ndarray) -> float:
         chosen = sample.astype(np.int64)
-        return f1_of(truth[chosen], given[chosen], classes, positive)
+        return f1_of(truth[chosen], predicted[chosen], classes, positive)
 
     return bootstrap_interval(np.arange(len(truth), dtype=np.float64), of, samples=1000)
 

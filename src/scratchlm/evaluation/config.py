@@ -99,9 +99,9 @@ class EvaluateConfig:
         measured = {"--data DIR": self.data, "--text PATH": self.text, "--task NAME=FILE": self.task or None}
         chosen = [name for name, value in {**alone, **measured}.items() if value is not None]
         if len(chosen) != 1:
-            given = f"; given are {', '.join(chosen)}" if chosen else ""
+            listed = f"; given are {', '.join(chosen)}" if chosen else ""
             unnamed = "" if self.model is not None or chosen else "name the model, a folder, and "
-            choice = f"{', '.join(measured)}, or {', '.join(alone)}{given}"
+            choice = f"{', '.join(measured)}, or {', '.join(alone)}{listed}"
             return [f"evaluate: {unnamed}give one thing to measure on: {choice}"]
         if self.model is None and chosen[0] not in alone:
             return ["evaluate: name the model, a folder"]

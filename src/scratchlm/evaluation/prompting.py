@@ -297,9 +297,9 @@ def _classes(model: SavedModel, task: EvaluationTask, prompting: Prompting, cont
     positive = classifier.classes.positive
     positive_index = None if positive is None or len(labels) > 2 else labels.index(positive)
     truth = np.array([labels.index(row.label) for row in rows])
-    given = np.array([labels.index(answer) for answer in answers])
-    interval = f1_interval(truth, given, len(labels), positive_index)
+    predicted = np.array([labels.index(answer) for answer in answers])
+    interval = f1_interval(truth, predicted, len(labels), positive_index)
     error = (interval.high - interval.low) / 3.92
-    f1 = Score(f1_of(truth, given, len(labels), positive_index), error, interval)
+    f1 = Score(f1_of(truth, predicted, len(labels), positive_index), error, interval)
     scores = {**scores_of(records), "F1": f1}
     return TaskResult(task.name, len(rows), 0, scores, digest=task.digest, drawn=drawn, records=records)

@@ -120,22 +120,22 @@ def word_record(item: TaskItem, likelihood: Likelihood) -> ItemRecord:
     return ItemRecord(item.id, values, _rounded([likelihood.nats]), cluster=item.cluster, set=item.set)
 
 
-def answer_record(item: TaskItem, given: str, judged: Literal["text", "number"]) -> ItemRecord:
+def answer_record(item: TaskItem, answer: str, judged: Literal["text", "number"]) -> ItemRecord:
     """Score a written answer: the same text and the same words, or the same number."""
     right = item.answers[item.gold]
     if judged == "number":
-        numbers = NUMBER.findall(given)
-        marked = MARKED.search(given)
+        numbers = NUMBER.findall(answer)
+        marked = MARKED.search(answer)
         values = {
             "last number": float(bool(numbers) and _number(numbers[-1]) == _number(right)),
             "marked number": float(marked is not None and _number(marked[1]) == _number(right)),
         }
     else:
         values = {
-            "exact": float(given.strip() == right.strip()),
-            "same words": float(plain_words(given) == plain_words(right)),
+            "exact": float(answer.strip() == right.strip()),
+            "same words": float(plain_words(answer) == plain_words(right)),
         }
-    return ItemRecord(item.id, values, asked=item.prompt, given=given, cluster=item.cluster, set=item.set)
+    return ItemRecord(item.id, values, asked=item.prompt, given=answer, cluster=item.cluster, set=item.set)
 
 
 def _number(text: str) -> float:

@@ -32,13 +32,13 @@ class TextScores:
         )
 
 
-def score_texts(given: Sequence[str], expected: Sequence[str], stopped: Sequence[bool]) -> TextScores:
+def score_texts(texts: Sequence[str], expected: Sequence[str], stopped: Sequence[bool]) -> TextScores:
     """Score answers against references."""
     from sacrebleu.metrics.chrf import CHRF
 
     metric = CHRF()
-    each = [metric.sentence_score(one, [other]).score for one, other in zip(given, expected, strict=True)]
-    same = sum(one.split() == other.split() for one, other in zip(given, expected, strict=True))
+    each = [metric.sentence_score(one, [other]).score for one, other in zip(texts, expected, strict=True)]
+    same = sum(one.split() == other.split() for one, other in zip(texts, expected, strict=True))
     return TextScores(
         answers=len(each),
         exact=same / len(each),
@@ -49,24 +49,24 @@ def score_texts(given: Sequence[str], expected: Sequence[str], stopped: Sequence
     )
 
 
-def token_f1(given: str, expected: str) -> float:
+def token_f1(text: str, expected: str) -> float:
     """Return the F1 of the words that an answer shares with the reference, without case, articles and punctuation.
 
     Source: Rajpurkar et al. 2016, "SQuAD", arXiv 1606.05250, section 6.1.
     """
-    said, wanted = normalized_words(given), normalized_words(expected)
+    said, wanted = normalized_words(text), normalized_words(expected)
     if not said or not wanted:
         return float(said == wanted)
     shared = sum((Counter(said) & Counter(wanted)).values())
     return 2 * shared / (len(said) + len(wanted))
 
 
-def same_words(given: str, expected: str) -> bool:
+def same_words(text: str, expected: str) -> bool:
     """Return whether an answer has the words of the reference in their order, without case, articles and punctuation.
 
     Source: exact match of Rajpurkar et al. 2016, "SQuAD", arXiv 1606.05250, section 6.1.
     """
-    return normalized_words(given) == normalized_words(expected)
+    return normalized_words(text) == normalized_words(expected)
 
 
 def normalized_words(text: str) -> list[str]:

@@ -81,7 +81,7 @@ def linear_baseline(
     most = None if total <= CHARACTERS else max(1, CHARACTERS // len(texts))
     cut = [text[:most] for text in texts]
     model = _fitted(cut, truth)
-    given = model.margins([text[:most] for text in held_out]).argmax(1)
+    predicted = model.margins([text[:most] for text in held_out]).argmax(1)
     seconds = round(time.perf_counter() - started, 2)
     classes, cross_validated, temperature = int(max(truth)) + 1, None, 1.0
     if total <= VALIDATED and (validated := _cross_validated(cut, np.array(truth), classes)) is not None:
@@ -89,9 +89,9 @@ def linear_baseline(
         cross_validated = f1_of(true, margins.argmax(1), classes, positive)
         temperature = _temperature(margins, true)
     return Baseline(
-        f1=f1_of(held_out_truth, given, classes, positive),
-        f1_interval=f1_interval(held_out_truth, given, classes, positive),
-        accuracy=float((given == held_out_truth).mean()),
+        f1=f1_of(held_out_truth, predicted, classes, positive),
+        f1_interval=f1_interval(held_out_truth, predicted, classes, positive),
+        accuracy=float((predicted == held_out_truth).mean()),
         training_texts=len(texts),
         characters=most,
         cross_validated=cross_validated,

@@ -246,11 +246,11 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
         """Return loss, accuracy and F1 on the validation texts; where there are none, nothing is chosen by them."""
         side = self.validation if self.validation.texts else self.held_out
         predicted = softmax(self._logits(decoder, side))
-        given = predicted_classes(predicted, self.positive)
+        classes = predicted_classes(predicted, self.positive)
         return {
             "loss": -float(np.log(predicted[np.arange(len(predicted)), side.truth] + 1e-300).mean()),
-            "accuracy": float((given == side.truth).mean()),
-            "f1": f1_of(side.truth, given, len(self.labels), self.positive),
+            "accuracy": float((classes == side.truth).mean()),
+            "f1": f1_of(side.truth, classes, len(self.labels), self.positive),
         }
 
     def _logits(self, decoder: Decoder, side: Side) -> np.ndarray:
@@ -306,11 +306,11 @@ class ClassifyStage(Stage[ClassifyTrainingConfig, ClassifyResult]):
 
     def _mistakes(self, threshold: float) -> list[Mistake]:
         """Return the held-out texts that were called wrongly with a high probability, the surest first."""
-        given = predicted_classes(self.predicted, self.positive, threshold)
-        sure = self.predicted[np.arange(len(given)), given]
-        wrong = np.flatnonzero((given != self.held_out.truth) & (sure >= SURE))
+        classes = predicted_classes(self.predicted, self.positive, threshold)
+        sure = self.predicted[np.arange(len(classes)), classes]
+        wrong = np.flatnonzero((classes != self.held_out.truth) & (sure >= SURE))
         mistakes = [(self.held_out.texts[i], i) for i in wrong[np.argsort(-sure[wrong], kind="stable")][:ERRORS_SHOWN]]
-        return [Mistake(t.text, t.label, self.labels[given[i]], round(float(sure[i]), 4)) for t, i in mistakes]
+        return [Mistake(t.text, t.label, self.labels[classes[i]], round(float(sure[i]), 4)) for t, i in mistakes]
 
     def shown(self, result: ClassifyResult) -> dict[str, Any]:
         """Return the verdict, confused pairs, precision against recall, and calibration."""
@@ -344,14 +344,14 @@ def _read(config: ClassifyTrainingConfig) -> LabelledTexts:
     return LabelledTexts(training, held_out)
 
 
-def _positive(given: str | None, labels: Sequence[str], texts: Sequence[Labelled]) -> int | None:
+def _positive(label: str | None, labels: Sequence[str], texts: Sequence[Labelled]) -> int | None:
     """Return the index of the positive class: of two labels the one named, else the rarer."""
-    if given is not None and given not in labels:
-        raise UserError(f"--positive {given!r}: no such label; there are {', '.join(map(repr, labels[:10]))}")
+    if label is not None and label not in labels:
+        raise UserError(f"--positive {label!r}: no such label; there are {', '.join(map(repr, labels[:10]))}")
     if len(labels) > 2:
         return None
-    if given is not None:
-        return labels.index(given)
+    if label is not None:
+        return labels.index(label)
     first = sum(each.label == labels[0] for each in texts)
     return 0 if 2 * first < len(texts) else 1
 

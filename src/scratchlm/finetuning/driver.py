@@ -242,7 +242,7 @@ def equip(model: SavedModel, config: FinetuneConfig) -> None:
         model.provenance.pop(name, None)
 
 
-def _begun(stage: Stage[C, R], model: SavedModel, given: C) -> C:
+def _begun(stage: Stage[C, R], model: SavedModel, asked_for: C) -> C:
     """Settle steps, device and dtype of a new run, and write its settings and manifest; `given` are the user's."""
     config = stage.config
     out, device = config.out, choose_device(config.device)
@@ -253,9 +253,9 @@ def _begun(stage: Stage[C, R], model: SavedModel, given: C) -> C:
         say(f"number format: {choice}")
     Checkpoints.of(out, model, config.training).require_space()
     values = stored_values(config, out)
-    usual, asked = (dict(flatten(part)) for part in (to_dict(type(config)()), stored_values(given, out)))
+    usual, asked = (dict(flatten(part)) for part in (to_dict(type(config)()), stored_values(asked_for, out)))
     marks = {
-        name: given.origins[name] if name in given.origins and asked.get(name) == value
+        name: asked_for.origins[name] if name in asked_for.origins and asked.get(name) == value
         else "default" if usual.get(name) == value
         else "flag" if asked.get(name) == value
         else "rule"

@@ -157,8 +157,8 @@ class PreferStage(Stage[PreferTrainingConfig, PreferResult]):
             with autocast(device, DTYPES[self.config.dtype]):
                 total["loss"] += float(self.loss(decoder, batch))
                 if isinstance(self.config.loss, RewardConfig):
-                    given = rewards(decoder, batch)
-                    lead = given[::2] - given[1::2]
+                    scores = rewards(decoder, batch)
+                    lead = scores[::2] - scores[1::2]
                     total["accuracy"] += _positive(lead)
                 else:
                     s = sides(decoder, batch)

@@ -131,8 +131,8 @@ def preference_loss(config: PreferenceLossConfig) -> Loss:
     def loss(decoder: Decoder, batch: Batch) -> Float[Tensor, ""]:
         pairs = cast(PairBatch, batch)
         if isinstance(config, RewardConfig):
-            given = rewards(decoder, pairs)
-            return -F.logsigmoid(given[::2] - given[1::2]).sum()
+            scores = rewards(decoder, pairs)
+            return -F.logsigmoid(scores[::2] - scores[1::2]).sum()
         return LOSS_OF[type(config)](sides(decoder, pairs), config)
 
     return loss

@@ -200,10 +200,10 @@ def classify(config: ClassifyConfig) -> Iterator[Classification]:
         classifier.model.decoder.to(choose_device(config.device))
     if said:
         say(said)
-    given = ((f"text {number}", text) for number, text in enumerate(config.texts, 1)) if config.texts else _lines()
+    numbered = ((f"text {number}", text) for number, text in enumerate(config.texts, 1)) if config.texts else _lines()
     at_once = 1 if not config.texts and sys.stdin.isatty() else AT_ONCE
     total, refused = 0, []
-    while chunk := list(islice(given, at_once)):
+    while chunk := list(islice(numbered, at_once)):
         total += len(chunk)
         for place, answer in zip(chunk, _answers(classifier, [text for _, text in chunk]), strict=True):
             if isinstance(answer, Classification):

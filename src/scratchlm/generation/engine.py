@@ -31,7 +31,7 @@ PREFILL_CHUNK = 512
 """Most prompt tokens that one step reads: bounds how long the other texts wait, and the memory of the scores."""
 SHORT = 64
 """Prompt tokens that compiled code reads in a step beside the newest tokens of other texts, so that each weight is read
-once for all. For more, PyTorch is as fast (log, entry 257)."""
+once for all. For more, PyTorch is as fast."""
 FIRST_BLOCKS = 32
 """Blocks that are held at first where the system does not give memory lazily."""
 ROWS = 64

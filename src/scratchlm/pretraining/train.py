@@ -78,13 +78,13 @@ def train(config: PretrainConfig, ranks: Ranks, on_step: OnStep | None) -> Pretr
     require_trackers(config.track)
     if config.resume is not None:
         config = _going_on(config, config.resume, inputs, threads, ranks)
-    given = config
+    asked_for = config
     if config.resume is None:
         config = at_best_depth(machine_settings(config, threads), tokenizer.vocabulary_size, train, ranks)
     saved = beginning_on(ranks, config, tokenizer)
     loss = loss_of(config, saved, ranks)
     if config.resume is None:
-        settled = settle(given, config, saved.decoder, train, ranks)
+        settled = settle(asked_for, config, saved.decoder, train, ranks)
         config = settled.config
         expected = forecast_of(config, train, settled.step) if ranks.size == 1 else None
         ranks.from_first(Checkpoints.of(out, saved, config.training).require_space)

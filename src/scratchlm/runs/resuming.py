@@ -62,12 +62,12 @@ def settings_to_resume(config: T, run: Path) -> T:
     Paths that `config` names take the place of stored ones. Raises `UserError` where the folder is no run, for settings
     other than the run's, and for what was moved away.
     """
-    given: Any = config
+    asked: Any = config
     stored: Any = stored_settings(type(config), run)
-    refuse_flags(given, stored, type(config)())
-    stored = _with_micro_batch(_with_paths(stored, given, run), given)
-    threads, dtype = given.threads or stored.threads, recorded_dtype(run, stored.dtype)
-    free = {"out": run, "resume": run, "allow_changes": given.allow_changes, "json": given.json}
+    refuse_flags(asked, stored, type(config)())
+    stored = _with_micro_batch(_with_paths(stored, asked, run), asked)
+    threads, dtype = asked.threads or stored.threads, recorded_dtype(run, stored.dtype)
+    free = {"out": run, "resume": run, "allow_changes": asked.allow_changes, "json": asked.json}
     return cast(T, dataclasses.replace(stored, threads=threads, dtype=dtype, **free))
 
 
@@ -87,9 +87,9 @@ def stored_settings(cls: type[T], run: Path) -> T:
     return cast(T, dataclasses.replace(stored, **paths))
 
 
-def _with_paths(stored: Any, given: Any, run: Path) -> Any:
+def _with_paths(stored: Any, asked: Any, run: Path) -> Any:
     """Return a run's settings with the paths that were given. Raises `UserError` for what is gone."""
-    moved = {key: value for key, value in vars(given).items() if holds_paths(value) and key not in NOT_STORED}
+    moved = {key: value for key, value in vars(asked).items() if holds_paths(value) and key not in NOT_STORED}
     spelled = read_toml(run / RECIPE_FILE)
     paths = {key: value for key, value in vars(stored).items() if holds_paths(value)}
     gone = [
@@ -145,13 +145,13 @@ def refuse_flags(config: Any, stored: Any, usual: Any) -> None:
     raise_all(problems)
 
 
-def _smaller(given: Any, rows: Any) -> bool:
-    return isinstance(given, int) and (not isinstance(rows, int) or given < rows)
+def _smaller(size: Any, rows: Any) -> bool:
+    return isinstance(size, int) and (not isinstance(rows, int) or size < rows)
 
 
-def _with_micro_batch(stored: Any, given: Any) -> Any:
+def _with_micro_batch(stored: Any, asked: Any) -> Any:
     """Return a run's settings with the micro-batch of those that are given, where that is smaller."""
-    training, size = stored.training, given.training.micro_batch_size
+    training, size = stored.training, asked.training.micro_batch_size
     if not _smaller(size, training.micro_batch_size or training.batch_size):
         return stored
     return dataclasses.replace(stored, training=dataclasses.replace(training, micro_batch_size=size))

@@ -41,8 +41,8 @@ class TrainTokenizerConfig:
     """Print the result as JSON."""
 
     def __post_init__(self) -> None:
-        given = {"--pattern": self.pattern != "qwen2", "--readable": self.readable}
-        idle = [flag for flag, is_given in given.items() if is_given and self.kind != "bpe"]
+        chosen = {"--pattern": self.pattern != "qwen2", "--readable": self.readable}
+        idle = [flag for flag, is_given in chosen.items() if is_given and self.kind != "bpe"]
         only = f"{', '.join(idle)}: only --kind bpe has merges; leave it out with --kind {self.kind}"
         raise_all(out_of_range(self) + [only] * bool(idle))
 

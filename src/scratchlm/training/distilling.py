@@ -61,15 +61,15 @@ def load_teacher(place: Path, student: SavedModel, length: int) -> CausalLM:
         teacher, tokenizer, models = load_network(place)
     except UserError as error:
         raise UserError(f"--teacher {error}") from error
-    given, problems = f"--teacher {place}", []
+    name, problems = f"--teacher {place}", []
     if tokenizer.fingerprint != student.tokenizer.fingerprint:
         problems.append(
-            f"{given}: its tokenizer ({tokenizer.fingerprint[:12]}) is not that of --data "
+            f"{name}: its tokenizer ({tokenizer.fingerprint[:12]}) is not that of --data "
             f"({student.tokenizer.fingerprint[:12]}); take a teacher that learned with the same"
         )
     sizes = teacher.config.vocabulary_size, student.decoder.config.vocabulary_size
     if sizes[0] != sizes[1]:
-        problems.append(f"{given}: scores {sizes[0]:,} ids, the student {sizes[1]:,}; take one that scores as many")
+        problems.append(f"{name}: scores {sizes[0]:,} ids, the student {sizes[1]:,}; take one that scores as many")
     if teacher.config.context < length:
         problems.append(
             f"training.sequence_length {length}: exceeds the context of --teacher, {teacher.config.context}; lower it"
@@ -78,5 +78,5 @@ def load_teacher(place: Path, student: SavedModel, length: int) -> CausalLM:
         problems.append("--teacher: teaches no model.multi_token_prediction; leave one of them out")
     raise_all(problems)
     if len(models) > 1:
-        say(f"{given}: {len(models)} models teach as one")
+        say(f"{name}: {len(models)} models teach as one")
     return teacher

@@ -104,9 +104,9 @@ class LadderLmConfig(ExperimentConfig):
                 f"--depths, --recurrent-widths: {counts}; give as many of one as of the other, at least one"
             )
         problems += [
-            f"--{name.replace('_', '-')} {', '.join(map(str, given))}: give each once"
-            for name, given in (("depths", self.depths), ("recurrent_widths", self.recurrent_widths))
-            if len(set(given)) != len(given)
+            f"--{name.replace('_', '-')} {', '.join(map(str, numbers))}: give each once"
+            for name, numbers in (("depths", self.depths), ("recurrent_widths", self.recurrent_widths))
+            if len(set(numbers)) != len(numbers)
         ]
         return problems
 
@@ -259,9 +259,9 @@ class ScalingConfig(ExperimentConfig):
     def _problems(self) -> list[str]:
         problems = super()._problems()
         for name in ("widths", "tokens"):
-            given = getattr(self, name)
-            if len(given) < 3 or list(given) != sorted(set(given)):
-                shown = f"--{name} {', '.join(map(str, given))}"
+            numbers = getattr(self, name)
+            if len(numbers) < 3 or list(numbers) != sorted(set(numbers)):
+                shown = f"--{name} {', '.join(map(str, numbers))}"
                 problems.append(f"{shown}: give at least three, each once, in ascending order")
         wrong = [width for width in (*self.widths, self.larger_width) if width % 32]
         problems += [f"--widths, --larger-width {width}: must be a multiple of 32" for width in wrong]

@@ -84,10 +84,10 @@ def clocked(train: Callable[[], M], use: Callable[[M], G], size: Callable[[M], i
     started = time.perf_counter()
     model = train()
     trained = time.perf_counter()
-    given = use(model)
+    result = use(model)
     ended = time.perf_counter()
-    costs = (trained - started, 1e6 * (ended - trained) / len(given), size(model) / 1e6)
-    return model, given, dict(zip(COSTS, costs, strict=True))
+    costs = (trained - started, 1e6 * (ended - trained) / len(result), size(model) / 1e6)
+    return model, result, dict(zip(COSTS, costs, strict=True))
 
 
 def paired(

@@ -79,15 +79,15 @@ class ExperimentConfig:
 
     def data_file(self, name: str) -> Path:
         """Return a file of the data folder. Raises `UserError` with where to get it if it is missing."""
-        given = self.data or (Path(os.environ["SCRATCHLM_DATA"]) if os.environ.get("SCRATCHLM_DATA") else None)
-        if given is None:
+        folder = self.data or (Path(os.environ["SCRATCHLM_DATA"]) if os.environ.get("SCRATCHLM_DATA") else None)
+        if folder is None:
             raise UserError(
                 f"{name}: this experiment reads it; name the folder that holds it with --data or SCRATCHLM_DATA "
                 "(which files, and where they come from: notes/data.md)"
             )
-        if not (given / name).exists():
-            raise UserError(f"{given / name}: no such file; notes/data.md says where it comes from")
-        return given / name
+        if not (folder / name).exists():
+            raise UserError(f"{folder / name}: no such file; notes/data.md says where it comes from")
+        return folder / name
 
 
 @dataclass(frozen=True)

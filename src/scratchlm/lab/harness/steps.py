@@ -66,7 +66,7 @@ class Steps:
         write_json(self.folder / KEY_FILE, {"kind": KIND, "key": self._key, "repeats": self._repeats})
         return self.folder / name
 
-    def once(self, name: str, work: Callable[..., Any], *given: Any) -> Any:
+    def once(self, name: str, work: Callable[..., Any], *arguments: Any) -> Any:
         """Return the result of `work(*given)` as plain JSON values; a step that was done before is not run again."""
         file = self.folder / "steps" / f"{name}.json"
         if file.exists():
@@ -76,7 +76,7 @@ class Steps:
         self.log(name)
         self.file(KEY_FILE)
         begun = time.monotonic()
-        result = work(*given)
+        result = work(*arguments)
         write_json(file, {"seconds": time.monotonic() - begun, "found": result})
         self.shared.seen.add(file)
         return read_json(file)["found"]

@@ -130,10 +130,10 @@ def _practise(cards: Sequence[Card], progress: Progress, new: int) -> None:
     offered = "  ".join(f"{number} {name}" for number, name in enumerate(GRADES, 1))
     for number, card in enumerate(queue, 1):  # it grows by what was forgotten
         _show_question(card, f"{number}")
-        given = _answer_to(card, f"{PROMPTS.get(card.kind, '')}Enter shows the answer > ")
-        if given in ("q", None):
+        answer = _answer_to(card, f"{PROMPTS.get(card.kind, '')}Enter shows the answer > ")
+        if answer in ("q", None):
             break
-        _show_verdict(card, given or "")
+        _show_verdict(card, answer or "")
         _show_answer(card)
         grade = _choose(f"{offered}  q end > ", {**RATINGS, "q": None}, "1, 2, 3, 4 or q")
         if grade is None:
@@ -155,10 +155,10 @@ def _until(due: datetime) -> str:
 
 def _choose(prompt: str, choices: Mapping[str, T], offered: str) -> T | None:
     """Ask until one of the choices is given; return its value, or None at the end of the input."""
-    while (given := _read(prompt)) is not None:
-        if given in choices:
-            return choices[given]
-        _say(f"{given!r}: give {offered}")
+    while (answer := _read(prompt)) is not None:
+        if answer in choices:
+            return choices[answer]
+        _say(f"{answer!r}: give {offered}")
     return None
 
 
@@ -183,21 +183,21 @@ def _exam(count: int, minutes: float, cards: Sequence[Card]) -> ExamResult:
         if left <= 0:
             break
         _show_question(card, f"{number} of {count}, {left / 60:.1f} minutes left")
-        given = _answer_to(card, "> ")
-        if given is None or given == "q":
+        answer = _answer_to(card, "> ")
+        if answer is None or answer == "q":
             break
         if time.monotonic() - started > 60 * minutes:
             _say("time is over: this answer was too late")
             break
-        written.append(given)
+        written.append(answer)
     seconds = time.monotonic() - started
     result = ExamResult(count, 0.0, seconds, minutes, count - len(written))
-    for number, (card, given) in enumerate(zip_longest(cards, written), 1):
+    for number, (card, answer) in enumerate(zip_longest(cards, written), 1):
         points = 0.0
-        if given:
+        if answer:
             _show_question(card, f"{number} of {count}")
-            _say(f"you wrote: {given}\n")
-            _show_verdict(card, given)
+            _say(f"you wrote: {answer}\n")
+            _show_verdict(card, answer)
             _show_answer(card)
             points = _choose("was it right? y yes, h half, n no > ", POINTS, "y, h or n") or 0.0
         result.points += points
@@ -226,42 +226,42 @@ def _read(prompt: str) -> str | None:
 
 def _answer_to(card: Card, prompt: str) -> str | None:
     """Read until the answer is one that the card can check, Enter alone or q; return None at the end of input."""
-    while given := _read(prompt):
-        if given == "q" or (problem := _unfit(card, given)) is None:
+    while answer := _read(prompt):
+        if answer == "q" or (problem := _unfit(card, answer)) is None:
             break
         _say(problem)
-    return given
+    return answer
 
 
-def _unfit(card: Card, given: str) -> str | None:
+def _unfit(card: Card, answer: str) -> str | None:
     """Return why an answer cannot be checked, or None if it can."""
     if card.kind == "compute":
         try:
-            parse_number(given)
+            parse_number(answer)
         except UserError as error:
             return str(error)
-    if card.kind == "choose" and _letter(given) not in card.options:
-        return f"{given!r}: give one of the letters {', '.join(card.options)}"
+    if card.kind == "choose" and _letter(answer) not in card.options:
+        return f"{answer!r}: give one of the letters {', '.join(card.options)}"
     return None
 
 
-def _letter(given: str) -> str:
-    return given.strip("() ").lower()
+def _letter(answer: str) -> str:
+    return answer.strip("() ").lower()
 
 
-def _show_verdict(card: Card, given: str) -> None:
+def _show_verdict(card: Card, answer: str) -> None:
     """Print whether a number or a letter is right; other kinds of cards are judged by the reader."""
-    if not given or card.value is None:
+    if not answer or card.value is None:
         return
     if card.kind == "compute":
-        number, value = parse_number(given), parse_number(card.value)
+        number, value = parse_number(answer), parse_number(card.value)
         if is_close(number, value, card.within):
-            _say(f"right: {given} is within {100 * card.within:g}% of {card.value}\n")
+            _say(f"right: {answer} is within {100 * card.within:g}% of {card.value}\n")
         else:
             off = f", off by {abs(number - value) / abs(value):.1%}" if value else ""
-            _say(f"not right: {given} is not within {100 * card.within:g}% of {card.value}{off}\n")
+            _say(f"not right: {answer} is not within {100 * card.within:g}% of {card.value}{off}\n")
     elif card.kind == "choose":
-        _say(f"{'right' if _letter(given) == card.value else 'not right'}: the answer is ({card.value})\n")
+        _say(f"{'right' if _letter(answer) == card.value else 'not right'}: the answer is ({card.value})\n")
 
 
 def _show_question(card: Card, where: str) -> None:

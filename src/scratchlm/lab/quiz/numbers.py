@@ -30,6 +30,6 @@ def parse_number(text: str, what: str = "") -> float:
     return number
 
 
-def is_close(given: float, value: float, within: float) -> bool:
+def is_close(answer: float, value: float, within: float) -> bool:
     """Return whether a number has at most this relative error; `within` of 0.01 is 1%."""
-    return abs(given - value) <= within * abs(value) * (1 + 1e-9)
+    return abs(answer - value) <= within * abs(value) * (1 + 1e-9)

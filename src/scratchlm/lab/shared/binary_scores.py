@@ -19,9 +19,9 @@ SAMPLES = 2000
 """Resamples of the texts."""
 
 
-def f1_score(truth: Classes, given: Classes) -> Value:
+def f1_score(truth: Classes, predicted: Classes) -> Value:
     """Return the F1 of the positive class with its bootstrap interval over texts; 0 without a true or predicted one."""
-    counts = np.bincount(2 * truth + given, minlength=4)
+    counts = np.bincount(2 * truth + predicted, minlength=4)
     drawn = _f1(_resampled(counts).reshape(-1, 2, 2))
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Value(float(_f1(counts.reshape(2, 2))), float(low), float(high), share=True)

@@ -184,8 +184,8 @@ def tune(detector: Detector, learned: Texts, validated: Texts) -> dict[str, Any]
     """
     tried: list[dict[str, Any]] = []
     for setting in detector.grid:
-        given = detector.make(**setting).fit(*learned).predict_proba(validated[0])[:, 1]
-        tried.append({"setting": dict(setting), **validation_scores(given, np.array(validated[1]))})
+        predicted = detector.make(**setting).fit(*learned).predict_proba(validated[0])[:, 1]
+        tried.append({"setting": dict(setting), **validation_scores(predicted, np.array(validated[1]))})
     best = min(tried, key=lambda trial: trial["cross_entropy"])
     return {"setting": best["setting"], "tried": tried}
 
@@ -195,12 +195,12 @@ def validation_scores(probabilities: Float[np.ndarray, " N"], truth: np.ndarray)
 
     Probabilities are kept `LEAST` from 0 and 1, so that one sure mistake does not decide.
     """
-    given = (probabilities >= 0.5).astype(np.int64)
+    predicted = (probabilities >= 0.5).astype(np.int64)
     right = np.clip(np.where(truth == 1, probabilities, 1 - probabilities), LEAST, 1)
     return {
         "cross_entropy": float(-np.log(right).mean()),
         "average_precision": Ranking(truth, probabilities).average_precision(),
-        "f1": f1_score(truth, given).value,
+        "f1": f1_score(truth, predicted).value,
     }
 
 

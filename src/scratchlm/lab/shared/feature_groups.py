@@ -94,8 +94,8 @@ def _best_penalty(table: Table, data: Folded) -> float:
     fitted, validated = (np.flatnonzero(np.isin(data.folds, folds)) for folds in (FITTED, (VALIDATED,)))
 
     def loss(C: float) -> float:
-        given = _on_table(table, data, C)(fitted, validated)
-        return validation_scores(given, data.truth[validated])["cross_entropy"]
+        predicted = _on_table(table, data, C)(fitted, validated)
+        return validation_scores(predicted, data.truth[validated])["cross_entropy"]
 
     return min((setting["C"] for setting in PENALTIES), key=loss)
 

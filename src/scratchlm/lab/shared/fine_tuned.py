@@ -41,8 +41,8 @@ def conversation_of(question: str, answer: str | None = None) -> Conversation:
 
 
 ROWS = 4
-"""Rows of a batch, each of several conversations: with so few cases, many small steps teach more than few large ones
-(bench/LOG.md)."""
+"""Rows of a batch, each of several conversations: with so few cases, many small steps teach more than few large
+ones."""
 STORY_BATCH: dict[str, Any] = {"batch_size": 8, "sequence_length": 192}
 """Batches of pretraining on stories."""
 STORY_BYTES = 5 * 8 * 192 * 3 // 4

@@ -156,22 +156,22 @@ def _fitted(features: Features, labels: Labels, kept: Mapping[str, Bool[np.ndarr
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    given = {side: features[side][kept[side]] for side in SIDES}
+    chosen = {side: features[side][kept[side]] for side in SIDES}
     truth = {side: labels[side][kept[side]] for side in SIDES}
     if len(set(truth["learn"].tolist())) < 2:  # too few types for both labels
         return np.zeros(len(truth["test"]), bool), 0.0
-    ids = np.issubdtype(given["learn"].dtype, np.integer)
-    scaler = (OneHotEncoder(handle_unknown="ignore") if ids else StandardScaler()).fit(given["learn"])
-    given = {side: scaler.transform(given[side]) if len(given[side]) else given[side] for side in SIDES}
+    ids = np.issubdtype(chosen["learn"].dtype, np.integer)
+    scaler = (OneHotEncoder(handle_unknown="ignore") if ids else StandardScaler()).fit(chosen["learn"])
+    chosen = {side: scaler.transform(chosen[side]) if len(chosen[side]) else chosen[side] for side in SIDES}
     best: tuple[np.ndarray, float] | None = None
     for penalty in PENALTIES:
         # The second is fast where features are few.
-        solver = "lbfgs" if ids or given["learn"].shape[1] > 400 else "newton-cholesky"
+        solver = "lbfgs" if ids or chosen["learn"].shape[1] > 400 else "newton-cholesky"
         probe = LogisticRegression(C=penalty, max_iter=200, solver=solver, class_weight="balanced")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # nearly converged is good enough
-            probe.fit(given["learn"], truth["learn"])
-        right = {side: probe.predict(given[side]) == truth[side] if len(truth[side]) else np.zeros(0, bool)
+            probe.fit(chosen["learn"], truth["learn"])
+        right = {side: probe.predict(chosen[side]) == truth[side] if len(truth[side]) else np.zeros(0, bool)
                  for side in ("choose", "test")}  # fmt: skip
         valid = float(scored(right["choose"], truth["choose"]).mean()) if len(truth["choose"]) else 0.0
         if best is None or valid > best[1]:

@@ -22,7 +22,7 @@ def prompt_ids(model: SavedModel, examples: Sequence[Conversation], question: st
         return fitted(
             model.template.render([*turns, {"role": "user", "content": question}], reply=True).ids, new, context
         )
-    shown = "".join(f"{given['content']}\nAnswer: {said['content']}\n\n" for given, said in examples)
+    shown = "".join(f"{asked['content']}\nAnswer: {said['content']}\n\n" for asked, said in examples)
     return fitted([int(id) for id in model.tokenizer.encode(f"{shown}{question}\nAnswer:")], new, context)
 
 

@@ -45,7 +45,9 @@ class Settled:
     """Seconds of the budget that probes took."""
 
 
-def settle(given: PretrainConfig, shaped: PretrainConfig, decoder: Decoder, tokens: Tokens, ranks: Ranks) -> Settled:
+def settle(
+    asked_for: PretrainConfig, shaped: PretrainConfig, decoder: Decoder, tokens: Tokens, ranks: Ranks
+) -> Settled:
     """Turn what is left open into plain values.
 
     `given` is what the user gave, `shaped` the same with its depth, threads and device. All ranks time a step of their
@@ -54,13 +56,15 @@ def settle(given: PretrainConfig, shaped: PretrainConfig, decoder: Decoder, toke
     device = choose_device(shaped.device)
     choice = ranks.from_first(lambda: chosen_dtype(shaped.dtype, device))
     config = dataclasses.replace(shaped, dtype=choice.dtype, model=decoder.config)
-    if given.dtype == "auto":
+    if asked_for.dtype == "auto":
         tell(ranks, f"number format: {choice}")
     seconds, spent = None, 0.0
-    if config.sharding == "none" and (given.dtype == "auto" or config.minutes is not None):  # else no rank has it whole
+    if config.sharding == "none" and (
+        asked_for.dtype == "auto" or config.minutes is not None
+    ):  # else no rank has it whole
         config, seconds, spent = _timed(config, decoder, tokens, ranks)
-    stored = dataclasses.replace(config, dtype=given.dtype)
-    return Settled(config, stored, choice, marks_of(given, stored), seconds, spent)
+    stored = dataclasses.replace(config, dtype=asked_for.dtype)
+    return Settled(config, stored, choice, marks_of(asked_for, stored), seconds, spent)
 
 
 def _timed(
@@ -95,19 +99,19 @@ def tell(ranks: Ranks, line: str) -> None:
         say(line)
 
 
-def marks_of(given: PretrainConfig, stored: PretrainConfig) -> dict[str, str]:
+def marks_of(asked_for: PretrainConfig, stored: PretrainConfig) -> dict[str, str]:
     """Return where each stored value came from: default, recipe, flag, budget, data or machine.
 
     The values of the recipe are those at the depth that the run has.
     """
     recipe = load_recipe(stored.recipe, stored.depth)
     described = dict(flatten(to_dict(PretrainConfig(model=recipe.model, training=guarded(recipe)))))
-    said = dict(flatten(to_dict(given)))
+    said = dict(flatten(to_dict(asked_for)))
     marks = {}
     for name, value in flatten(to_dict(stored)):
         settled = said.get(name) != value
-        if not settled and name in given.origins:
-            marks[name] = given.origins[name]
+        if not settled and name in asked_for.origins:
+            marks[name] = asked_for.origins[name]
         elif described.get(name) == value:
             marks[name] = "recipe" if name in recipe.described else "default"
         elif settled and name == "model.vocabulary_size":
@@ -115,7 +119,7 @@ def marks_of(given: PretrainConfig, stored: PretrainConfig) -> dict[str, str]:
         elif settled and name in ("device", "threads"):
             marks[name] = "machine"
         else:
-            marks[name] = "budget" if settled and given.minutes is not None else "flag"
+            marks[name] = "budget" if settled and asked_for.minutes is not None else "flag"
     return marks
 
 

@@ -307,10 +307,10 @@ def sweep(config: PretrainConfig, ranks: Ranks, pretrain: Train) -> BestOfSweep:
     if config.resume is not None:
         require_unchanged(config.resume, inputs, threads, allowed=config.allow_changes)
     else:
-        given, config = config, machine_settings(config, threads)
+        asked_for, config = config, machine_settings(config, threads)
         saved = beginning(config, tokenizer)
         loss_of(config, saved, ranks)  # which reports what is wrong before anything is begun
-        settled = settle(given, config, saved.decoder, train, ranks)
+        settled = settle(asked_for, config, saved.decoder, train, ranks)
         at_once = 1 if on_ray else _at_once(settled.config, threads)
         config = dataclasses.replace(settled.config, sweep_processes=at_once)
         stored = dataclasses.replace(settled.stored, sweep_processes=at_once)

@@ -35,7 +35,7 @@ SHAPES = ((2, 64), (2, 96), (2, 128), (3, 128), (4, 128), (5, 160), (6, 192))
 TIMED = ((2, 128), (2, 64), (4, 128))
 """Shapes that are timed."""
 SIZE_COUNTS = 1.25
-"""How much more the size counts than in the scaling law, which was fitted to narrower shapes: bench/LOG.md."""
+"""How much more the size counts than in the scaling law, which was fitted to narrower shapes."""
 FACTS = {(2, 96): 1.0e6, (2, 128): 1.3e6, (3, 128): 1.8e6, (4, 128): 2.8e6}
 """Tokens of the embedded corpus that a shape must read before it answers better than a smaller one."""
 
@@ -133,7 +133,7 @@ def relative_time(layers: int, width: int) -> float:
     """Return about how long a shape takes for a token, two layers of width 128 taking 1.
 
     So small, a step is mostly single passes over memory: its time follows the numbers in a row of activations, and
-    what it takes besides. The figures were the same in fp32 and bf16 (bench/LOG.md).
+    what it takes besides. The figures were the same in fp32 and bf16.
     """
     return 0.16 + 0.84 * layers * width / 256 * max(1.0, width / 128) ** 0.6
 

@@ -307,8 +307,8 @@ def report_copies(out: Findings, copies: Sequence[Mapping[str, Mapping[str, Any]
     header = ["", *(f"{trained[model]}, tested on {tested[other]}" for model, other in columns), "trained on books"]
     out.table("Random tokens that occur twice, by the period, nats per token", header, rows)
     scores = copies[0]["many"]["scores"]
-    given = {head: role for role, heads in copies[0]["many"]["roles"].items() for head in heads}
-    shown = [[head, f"{here:.2f}", f"{before:.2f}", given.get(head, "")] for head, here, _, before in scores]
+    roles = {head: role for role, heads in copies[0]["many"]["roles"].items() for head in heads}
+    shown = [[head, f"{here:.2f}", f"{before:.2f}", roles.get(head, "")] for head, here, _, before in scores]
     title = "Heads of the model trained at several periods, first seed: mean attention to two places"
     header = ["head", "token after the previous occurrence", "token before", "role"]
     out.table(title, header, shown)

@@ -48,7 +48,7 @@ from scratchlm.weights.checkpoint import SavedModel, find_model, load_model
 
 LONGEST, ROWS = 40, 1
 """Most tokens of an answer, and the rows of a batch when our models are fine-tuned: one, because a thousand cases teach
-more in many small steps (bench/LOG.md)."""
+more in many small steps."""
 
 
 def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
@@ -131,9 +131,9 @@ def _understanding(items: ladder_understand.Questions) -> TaughtTask:
 
 def _scored(question: CrossoverTask, ask: Callable[[list[str]], list[str]]) -> dict[str, Any]:
     task = question.task
-    given = ask([asked for asked, _ in task.tested])
-    scores = [task.score(said, right) for said, (_, right) in zip(given, task.tested, strict=True)]
-    return {"given": given[:2], "scores": [round(float(score), 9) for score in scores]}
+    answers = ask([asked for asked, _ in task.tested])
+    scores = [task.score(said, right) for said, (_, right) in zip(answers, task.tested, strict=True)]
+    return {"given": answers[:2], "scores": [round(float(score), 9) for score in scores]}
 
 
 def _prompts(model: SavedModel, question: CrossoverTask, config: CrossoverConfig) -> dict[str, Any]:

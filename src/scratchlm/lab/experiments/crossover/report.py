@@ -91,11 +91,11 @@ def report(
     for key in EARLIER:
         task = questions[key].task if key in questions else None
         asked = {name: count for name, count in sizes.items() if f"{key}.{name}" in scores}
-        given = {name: scores[f"{key}.{name}"] for name in (*asked, "earlier")}
+        of_task = {name: scores[f"{key}.{name}"] for name in (*asked, "earlier")}
         likelier = "pairs in which the grammatical sentence is likelier"
         name, measure = ("grammar", likelier) if task is None else (task.name, task.measure)
         clusters = grammar if task is None else task.clusters
-        scored = Scored(key, name, measure, asked, given, clusters, task)
+        scored = Scored(key, name, measure, asked, of_task, clusters, task)
         report_task(out, scored, config.depths)
         report_unseen(out, scored)
         ours = [str(depth) for depth in config.depths]
@@ -106,8 +106,8 @@ def report(
             claim_published(out, scored)
         if task is not None:
             question, right = task.tested[0]
-            answers = {EARLIER[key]: given["earlier"]["given"][0]}
-            answers |= {_named(size, sizes): given[size]["tuned"]["given"][0] for size in asked}
+            answers = {EARLIER[key]: of_task["earlier"]["given"][0]}
+            answers |= {_named(size, sizes): of_task[size]["tuned"]["given"][0] for size in asked}
             out.samples.append(TextSample.asked(question, answers, right))
     out.notes += [
         f"our models read equal text, in {config.pretraining_steps:,} steps; they learn each task in at least "
@@ -186,9 +186,9 @@ def report_unseen(out: Findings, scored: Scored) -> None:
 
 
 def _score(scores: np.ndarray, clusters: Sequence[str] | None) -> Value:
-    given = scores.tolist()
-    of = proportion if set(given) <= {0.0, 1.0} else mean_of
-    return of(given, clusters)
+    numbers = scores.tolist()
+    of = proportion if set(numbers) <= {0.0, 1.0} else mean_of
+    return of(numbers, clusters)
 
 
 def _named(size: str, sizes: Mapping[str, int]) -> str:

@@ -137,13 +137,13 @@ def _score(method: Detector, setting: Setting, data: Folded, places: np.ndarray)
     """
     texts, truth = texts_of(data, places)
     outside, _ = texts_of(data, np.flatnonzero(data.folds == TESTED))
-    given = method.make(**setting).fit(texts, truth).predict_proba(outside)[:, 1]
+    predicted = method.make(**setting).fit(texts, truth).predict_proba(outside)[:, 1]
     half, crossed = halves(np.array(truth)), np.zeros(len(truth))
     for side in (0, 1):
         model = method.make(**setting).fit(*texts_of(data, places[half != side]))
         crossed[half == side] = model.predict_proba(texts_of(data, places[half == side])[0])[:, 1]
     threshold = best_threshold(crossed, np.array(truth) == 1)
-    return {"probabilities": [round(float(each), 9) for each in given], "threshold": threshold}
+    return {"probabilities": [round(float(each), 9) for each in predicted], "threshold": threshold}
 
 
 def _batches(small: SmallModel, setting: Setting, seed: int, data: Folded, size: int) -> dict[str, Any]:
@@ -155,20 +155,20 @@ def _batches(small: SmallModel, setting: Setting, seed: int, data: Folded, size:
         model = detectors(small, (setting,), ({},), seed, by_length)[-1].make(**setting)
         assert isinstance(model, NetworkTexts)
         model = replace(model, epochs=factor * model.epochs, least_steps=round(factor * model.least_steps))
-        given = model.fit(texts, truth).predict_proba(outside)[:, 1]
+        predicted = model.fit(texts, truth).predict_proba(outside)[:, 1]
         learned = model.predict_proba(texts)[:, 1]
         train_f1 = f1_score(np.array(truth), (learned >= 0.5).astype(np.int64)).value
-        results[name] = {"test": [round(float(each), 9) for each in given], "train_f1": train_f1}
+        results[name] = {"test": [round(float(each), 9) for each in predicted], "train_f1": train_f1}
     return results
 
 
 def report(out: Findings, results: Found, names: Mapping[str, str], truth: np.ndarray) -> None:
     """Report the scores of each method at each number of labels, and add the claims."""
     for size, methods in results.items():
-        for key, given in methods.items():
-            out.values[f"{key}.average_precision.{size}"] = average_precision(truth, given.probabilities)
-            out.values[f"{key}.f1.{size}"] = f1_score(truth, given.classes(False))
-            out.values[f"{key}.f1_at_threshold.{size}"] = f1_score(truth, given.classes(True))
+        for key, scores in methods.items():
+            out.values[f"{key}.average_precision.{size}"] = average_precision(truth, scores.probabilities)
+            out.values[f"{key}.f1.{size}"] = f1_score(truth, scores.classes(False))
+            out.values[f"{key}.f1_at_threshold.{size}"] = f1_score(truth, scores.classes(True))
     sizes = list(results)
     for score, title in SCORES.items():
         rows: list[Row] = [[f"{size:,}", *(Cell(f"{key}.{score}.{size}") for key in names)] for size in sizes]
@@ -212,12 +212,12 @@ def report_batches(out: Findings, results: Mapping[str, Any], svm: Given, truth:
 
     `svm` is what the SVM gives the same test texts after the same labels.
     """
-    given = {name: np.array(each["test"]) for name, each in results.items()}
+    predicted = {name: np.array(each["test"]) for name, each in results.items()}
     rows: list[Row] = []
     for name, (title, _, _) in BATCHES.items():
-        classes = (given[name] >= 0.5).astype(np.int64)
+        classes = (predicted[name] >= 0.5).astype(np.int64)
         out.values |= {
-            f"batches.{name}.average_precision": average_precision(truth, given[name]),
+            f"batches.{name}.average_precision": average_precision(truth, predicted[name]),
             f"batches.{name}.f1": f1_score(truth, classes),
             f"batches.{name}.train_f1": Value(results[name]["train_f1"]),
         }
@@ -225,7 +225,7 @@ def report_batches(out: Findings, results: Mapping[str, Any], svm: Given, truth:
         rows.append([title, *cells])
     header = ["", "average precision", "F1", "F1 on the training messages"]
     out.table(f"The small pretrained model on {size:,} labels, by batches", header, rows)
-    gained = out.gain("batches.gain", compare_rankings(truth, given["sorted"], given["random"]))
+    gained = out.gain("batches.gain", compare_rankings(truth, predicted["sorted"], predicted["random"]))
     out.claim("random-batches-train-better", gained, size=size)
-    gained = out.gain("svm-leads-longer", compare_rankings(truth, given["random_longer"], svm.probabilities))
+    gained = out.gain("svm-leads-longer", compare_rankings(truth, predicted["random_longer"], svm.probabilities))
     out.claim("svm-leads-longer", gained, size=size)

@@ -197,16 +197,16 @@ def _chat(config: LadderRespondConfig, small: SmallModel, corpus: QuickstartText
 def _measure(method: Method[Make], cases: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Train a method, let it reply, and score each reply."""
     said = [case["said"] for case in cases]
-    _, given, costs = clocked(method.make, lambda made: made[0](said), lambda made: made[1])
+    _, replies, costs = clocked(method.make, lambda made: made[0](said), lambda made: made[1])
     # The prompt nearest to a reply, by TF-IDF similarity of shared words.
-    nearest = Retrieval(said).nearest(said, given)
+    nearest = Retrieval(said).nearest(said, replies)
     facts = [number for number, case in enumerate(cases) if case["value"]]
     return {
-        "given": given,
-        "about": [float(names(text, case["about"])) for case, text in zip(cases, given, strict=True)],
-        "right": [float(names(given[at], cases[at]["value"])) for at in facts],
+        "given": replies,
+        "about": [float(names(text, case["about"])) for case, text in zip(cases, replies, strict=True)],
+        "right": [float(names(replies[at], cases[at]["value"])) for at in facts],
         "matched": [float(at == number) for number, at in enumerate(nearest)],
-        "fluent": [float(grammatical(text)) for text in given],
+        "fluent": [float(grammatical(text)) for text in replies],
         "subjects": {"facts": [cases[at]["about"] for at in facts], "all": [case["about"] for case in cases]},
         **costs,
     }
@@ -219,15 +219,15 @@ def _result(method: Method[Make], measured: Mapping[str, Any]) -> MethodResult:
 
 
 def sheet(
-    cases: Sequence[Mapping[str, str]], given: Mapping[str, Sequence[str]], count: int, seed: int
+    cases: Sequence[Mapping[str, str]], replies: Mapping[str, Sequence[str]], count: int, seed: int
 ) -> list[dict[str, str]]:
     """Return the rows of the rating sheet: replies to some prompts in random order, with empty rating columns."""
     draw = random.Random(f"sheet {seed}")
     rows: list[dict[str, str]] = []
     for at in sorted(draw.sample(range(len(cases)), min(count, len(cases)))):
-        order = draw.sample(sorted(given), len(given))
+        order = draw.sample(sorted(replies), len(replies))
         for key in order:
-            row = {"number": str(len(rows) + 1), "said": cases[at]["said"], "reply": given[key][at]}
+            row = {"number": str(len(rows) + 1), "said": cases[at]["said"], "reply": replies[key][at]}
             rows.append({**row, "relevant": "", "coherent": "", "method": key})
     return rows
 

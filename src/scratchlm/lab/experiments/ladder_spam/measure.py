@@ -85,13 +85,13 @@ class Tested:
 
     def compared(self, better: str, other: str, condition: str) -> Comparison | None:
         """Compare two methods under one of `CONDITIONS`; None if it leaves no text."""
-        given = self.tuned if condition == "_at_threshold" else self.halves
+        classes = self.tuned if condition == "_at_threshold" else self.halves
         kept = np.ones(len(self.truth), bool)
         if condition == "_unlike":
             kept = ~self.alike
         elif condition == "_untuned":
             kept = self.folds != VALIDATED
-        return compare_f1(self.truth[kept], given[other][kept], given[better][kept]) if kept.any() else None
+        return compare_f1(self.truth[kept], classes[other][kept], classes[better][kept]) if kept.any() else None
 
 
 def run(config: LadderSpamConfig, steps: Steps, out: Findings) -> None:
@@ -120,7 +120,7 @@ def run(config: LadderSpamConfig, steps: Steps, out: Findings) -> None:
         probabilities[method.key] = each[tested]
         costs[method.key] = {cost: spread([of_fold[cost] for of_fold in measured]).median for cost in COSTS}
     variants = steps.shared.once("variants", measure_variants, data, config.folds, tunings)
-    probabilities |= {key: np.array(given)[tested] for key, given in variants["probabilities"].items()}
+    probabilities |= {key: np.array(predicted)[tested] for key, predicted in variants["probabilities"].items()}
     place = Tested(data.truth[tested], data.folds[tested], like_others(data)[tested], data.labels, probabilities)
     report(out, [method.result(scores(place, method.key), costs[method.key]) for method in chosen], place)
     report_variants(out, place, variants["features"])
@@ -140,12 +140,12 @@ def _tuned(method: Detector, data: Folded, steps: Steps) -> dict[str, Any]:
 def on_fold(method: Detector, setting: Setting, data: Folded, fold: int) -> dict[str, Any]:
     """Train on the other folds and test on this one."""
     (inside, truth), (outside, _) = (texts_of(data, side) for side in data.sides(fold))
-    _, given, costs = clocked(
+    _, predicted, costs = clocked(
         lambda: method.make(**setting).fit(inside, truth),
         lambda model: model.predict_proba(outside),
         lambda model: model.size(),
     )
-    return {"probabilities": [round(float(each), 9) for each in given[:, 1]], **costs}
+    return {"probabilities": [round(float(each), 9) for each in predicted[:, 1]], **costs}
 
 
 def at_threshold(probabilities: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -163,13 +163,13 @@ def at_threshold(probabilities: np.ndarray, truth: np.ndarray, folds: np.ndarray
 
 def scores(place: Tested, key: str) -> Mapping[str, Value]:
     """Score one method on the test texts of all folds together."""
-    truth, given = place.truth, place.probabilities[key]
-    both = np.stack([1 - given, given], 1)
+    truth, predicted = place.truth, place.probabilities[key]
+    both = np.stack([1 - predicted, predicted], 1)
     right = int((place.halves[key] == truth).sum())
     return {
         "f1": f1_score(truth, place.halves[key]),
         "f1_at_threshold": f1_score(truth, place.tuned[key]),
-        "average_precision": average_precision(truth, given),
+        "average_precision": average_precision(truth, predicted),
         "accuracy": Value(right / len(truth), *wilson_interval(right, len(truth))),
         "calibration_error": Value(calibration_error(both, truth)),
     }
@@ -186,8 +186,8 @@ def report(out: Findings, results: Sequence[MethodResult], place: Tested) -> Non
     claim_methods(out)
     unseen = place.folds > 1  # settings of the published model were chosen on the first two folds
     if "lora" in halves and unseen.any():
-        given = {**halves, "asked": place.tuned["asked"]}
-        claim_published(out, {key: each[unseen] for key, each in given.items()}, truth[unseen])
+        predicted = {**halves, "asked": place.tuned["asked"]}
+        claim_published(out, {key: each[unseen] for key, each in predicted.items()}, truth[unseen])
     right = (halves["rules"] == truth).astype(np.float64) - (halves["majority"] == truth)
     more = out.gain("rules.accuracy_gain", paired(right))
     out.claim("rules-beat-majority", more)
@@ -217,8 +217,8 @@ def _report_unlike(out: Findings, results: Sequence[MethodResult], place: Tested
         return
     rows: list[Row] = []
     for result in results:
-        given, true = place.halves[result.key][kept], place.truth[kept]
-        out.values[f"{result.key}.f1_unlike"] = f1_score(true, given)
+        predicted, true = place.halves[result.key][kept], place.truth[kept]
+        out.values[f"{result.key}.f1_unlike"] = f1_score(true, predicted)
         rows.append([result.name, Cell(f"{result.key}.f1_unlike")])
     out.table(f"F1 on the {int(kept.sum()):,} texts without a near duplicate in another fold", ["", "F1"], rows)
 
@@ -280,7 +280,7 @@ def report_variants(out: Findings, place: Tested, features: Mapping[str, int]) -
     out.claim("no-group-decides", every(*(above(f"{key}.over_rules") for key in groups)))
 
 
-def claim_published(out: Findings, given: Mapping[str, np.ndarray], truth: np.ndarray) -> None:
+def claim_published(out: Findings, predicted: Mapping[str, np.ndarray], truth: np.ndarray) -> None:
     """Compare a published model, zero-shot and fine-tuned, with the older methods.
 
     The zero-shot predictions use a tuned threshold, because the model prefers one answer whatever the message.
@@ -291,5 +291,5 @@ def claim_published(out: Findings, given: Mapping[str, np.ndarray], truth: np.nd
         ("published-beats-ours", "pretrained", "lora"),
         ("published-beats-svm", "svm", "lora"),
     ):  # fmt: skip
-        gained = compare_f1(truth, given[other], given[better])
+        gained = compare_f1(truth, predicted[other], predicted[better])
         out.claim(key, out.gain(f"{better}.over_{other}", gained))

@@ -216,8 +216,8 @@ def _phrase_based(config: LadderTranslateConfig, pairs: Pairs) -> Made:
 
 def _tried(config: LadderTranslateConfig, steps: Steps, pairs: Pairs) -> dict[str, dict[str, float]]:
     """Return the loss of each network with each optimizer of the grid, measured once for all seeds."""
-    given = (pairs.train, config.vocabulary_size, config.width, config.trial_pairs, config.seed)
-    scores: dict[str, dict[str, float]] = steps.shared.once("optimizers", tune, *given)
+    arguments = (pairs.train, config.vocabulary_size, config.width, config.trial_pairs, config.seed)
+    scores: dict[str, dict[str, float]] = steps.shared.once("optimizers", tune, *arguments)
     return scores
 
 

@@ -288,12 +288,12 @@ def _recurrent(
 
 def _measure(method: Method[Make], tested: Sequence[PassageQuestion]) -> dict[str, Any]:
     """Train a method, score its answers, and score its answers on passages of other stories."""
-    (answer, _), given, costs = clocked(method.make, lambda made: made[0](tested), lambda made: made[1])
+    (answer, _), texts, costs = clocked(method.make, lambda made: made[0](tested), lambda made: made[1])
     wanted = [item.answer for item in tested]
-    pairs = list(zip(given, wanted, strict=True))
+    pairs = list(zip(texts, wanted, strict=True))
     elsewhere = zip(answer(on_other_passages(tested)), wanted, strict=True)
     return {
-        "given": given,
+        "given": texts,
         "f1": [round(token_f1(*pair), 9) for pair in pairs],
         "elsewhere": [round(token_f1(*pair), 9) for pair in elsewhere],
         "exact": [float(normalized_words(text) == normalized_words(right)) for text, right in pairs],

@@ -132,7 +132,7 @@ def _case(question: str, fact: Fact) -> Case:
 
 def _ask(model: LanguageModel, cases: Sequence[Case]) -> list[dict[str, Any]]:
     """Answer each question; score whether the answer is right, fluent, in doubt, and its lowest token probability."""
-    given = answers(model, [case["question"] for case in cases], LONGEST)
+    texts = answers(model, [case["question"] for case in cases], LONGEST)
     return [
         {
             **case,
@@ -144,7 +144,7 @@ def _ask(model: LanguageModel, cases: Sequence[Case]) -> list[dict[str, Any]]:
             "echo": float("false" in case and names(text, case["false"])),
             "sure": round(_lowest_probability(model, case["question"], text), 9),
         }
-        for case, text in zip(cases, given, strict=True)
+        for case, text in zip(cases, texts, strict=True)
     ]
 
 

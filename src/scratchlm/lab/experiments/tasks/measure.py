@@ -69,29 +69,29 @@ def run(config: TasksConfig, steps: Steps, out: Findings) -> None:
         model = fine_tune(small.pretrained(), conversations, epochs=epochs, seed=config.seed, rows=rows)
         return {name: answers(model, [question for question, _ in tasks[name].tested], LONGEST) for name in names}
 
-    given: dict[str, dict[str, list[str]]] = {way: {} for way in WAYS}
-    given["one"] = steps.once("one", fine_tuned, list(tasks), config.epochs)
-    given["large"] = steps.once("large", fine_tuned, list(tasks), config.epochs, LARGER)
+    replies: dict[str, dict[str, list[str]]] = {way: {} for way in WAYS}
+    replies["one"] = steps.once("one", fine_tuned, list(tasks), config.epochs)
+    replies["large"] = steps.once("large", fine_tuned, list(tasks), config.epochs, LARGER)
     for name, task in tasks.items():
         epochs = config.epochs * total / len(task.train)  # as many conversations as the multi-task model reads
-        given["alone"] |= steps.once(f"alone-{name}", fine_tuned, [name], config.epochs)
-        given["longer"] |= steps.once(f"longer-{name}", fine_tuned, [name], epochs)
-        given["narrow"][name] = steps.once(f"narrow-{name}", task.narrow)
-        given["trivial"][name] = [task.trivial(question) for question, _ in task.tested]
-    report(out, tasks, given)
+        replies["alone"] |= steps.once(f"alone-{name}", fine_tuned, [name], config.epochs)
+        replies["longer"] |= steps.once(f"longer-{name}", fine_tuned, [name], epochs)
+        replies["narrow"][name] = steps.once(f"narrow-{name}", task.narrow)
+        replies["trivial"][name] = [task.trivial(question) for question, _ in task.tested]
+    report(out, tasks, replies)
     out.notes += [
         "single-task models start from the same weights",
         "no test question was in fine-tuning; its answer is in the pretraining stories",
     ]
 
 
-def report(out: Findings, tasks: dict[str, TaughtTask], given: dict[str, dict[str, list[str]]]) -> None:
+def report(out: Findings, tasks: dict[str, TaughtTask], answers_of: dict[str, dict[str, list[str]]]) -> None:
     """Report the score of each model and baseline on each task, and add the claims."""
     rows: list[Row] = []
     for key, task in tasks.items():
         each = {
             way: np.array(
-                [task.score(said, right) for said, (_, right) in zip(given[way][key], task.tested, strict=True)]
+                [task.score(said, right) for said, (_, right) in zip(answers_of[way][key], task.tested, strict=True)]
             )
             for way in WAYS
         }
@@ -108,7 +108,7 @@ def report(out: Findings, tasks: dict[str, TaughtTask], given: dict[str, dict[st
         out.dots(f"{task.name}: {task.measure}", task.measure, {name: f"{key}.{way}" for way, name in WAYS.items()})
         for number in (0, len(task.tested) // 2):
             asked, expected = task.tested[number]
-            answers = {name: given[way][key][number] for way, name in WAYS.items() if way != "trivial"}
+            answers = {name: answers_of[way][key][number] for way, name in WAYS.items() if way != "trivial"}
             out.samples.append(TextSample.asked(asked, answers, expected))
     out.table("Four tasks, one model", ["task", "test cases", *WAYS.values(), "what that baseline is"], rows)
     claim(out, list(tasks))
