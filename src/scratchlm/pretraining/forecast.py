@@ -22,7 +22,7 @@ OF_A_PROCESS = 380_000_000
 """Bytes that Python, PyTorch and the data take beside a training: that of four recipes came within 5% of it."""
 
 OF_COMPILING = 80_000_000
-"""Bytes that compiling blocks takes besides (log, entries 269 and 270)."""
+"""Bytes that compiling blocks takes besides."""
 
 
 @dataclass(frozen=True)
