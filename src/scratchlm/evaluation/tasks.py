@@ -181,7 +181,7 @@ TASKS: dict[str, TaskKind] = {
     "answers": TaskKind("answer", _answer),
     "classes": TaskKind("classes"),
 }  # fmt: skip
-"""Known tasks; the last five take files of your own."""
+"""Known tasks. Files of your own are read by choices, pairs, last-word, answers and classes."""
 
 
 def read_task(spec: str) -> EvaluationTask:

@@ -16,7 +16,13 @@ from scratchlm.model.attention.base import Attention, AttentionContext
 from scratchlm.model.attention.grouped import GroupedQueryAttention, ValueEmbedding
 from scratchlm.model.attention.latent import LatentAttention
 from scratchlm.model.cache import Cache
-from scratchlm.model.config import DecoderConfig, LatentAttentionConfig, NgramEmbeddingConfig, X0ResidualConfig
+from scratchlm.model.config import (
+    AttentionConfig,
+    DecoderConfig,
+    LatentAttentionConfig,
+    NgramEmbeddingConfig,
+    X0ResidualConfig,
+)
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import build_feed_forward
 from scratchlm.model.masks import causal_mask
@@ -39,9 +45,11 @@ class Branch(Protocol):
 
 def build_attention(config: DecoderConfig, layer: int) -> Attention:
     """Build the attention of a layer, numbered from 0, by the type of its config."""
-    if isinstance(config.attention, LatentAttentionConfig):
-        return LatentAttention(config, config.attention)
-    return GroupedQueryAttention(config, layer)
+    match config.attention:
+        case LatentAttentionConfig():
+            return LatentAttention(config, config.attention)
+        case AttentionConfig():
+            return GroupedQueryAttention(config, layer)
 
 
 class Block(Layer):

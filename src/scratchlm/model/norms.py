@@ -26,7 +26,7 @@ def rms_norm(x: Float[Tensor, "*batch D"], eps: float, dtype: torch.dtype | None
 
 
 class Norm(nn.Module, ABC):
-    """A norm. What is no norm of this file has no compiled code: it takes the plain path."""
+    """A norm. Compiled code knows RMS norm and layer norm; a model with another one takes the plain path."""
 
     @abstractmethod
     def initial(self) -> dict[Tensor, float]:

@@ -45,6 +45,7 @@ PATHS = frozenset(
         "/metrics", "/openapi.json", *FILES,
     }
 )  # fmt: skip
+"""Paths that the metrics count by name; all others are counted together."""
 
 
 def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits, connections: Connections) -> FastAPI:
@@ -75,7 +76,7 @@ def create_app(models: Mapping[str, Served], worker: Worker, limits: Limits, con
 
 
 def _add_writing(app: FastAPI, models: Mapping[str, Served], worker: Worker) -> None:
-    """Add what computes."""
+    """Add the paths that compute with a model."""
     compiler = GrammarCompiler()
 
     @app.post("/v1/completions", responses=WRITTEN | WRONG)
@@ -140,7 +141,7 @@ def _described(app: FastAPI, names: Sequence[str]) -> dict[str, Any]:
     for path in described["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)
-            for parameter in operation.get("parameters", []):
+            for parameter in (each for each in operation.get("parameters", []) if each["name"] == "model"):
                 parameter["schema"]["enum"] = list(names)
     for schema in described["components"]["schemas"].values():
         if "model" in schema.get("properties", {}):

@@ -10,7 +10,7 @@ import math
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, assert_never, overload
+from typing import Any, Protocol, assert_never, overload
 
 import torch
 from jaxtyping import Float
@@ -27,10 +27,25 @@ Groups = list[dict[str, Any]]
 BuildOptimizer = Callable[[Groups], torch.optim.Optimizer]
 
 
-class GroupOptimizer(torch.optim.Optimizer):
-    """An optimizer whose step is a function of each group and its gradients alone. One of your own needs no more."""
+class Rates(Protocol):
+    """What the config of any optimizer has."""
 
-    def __init__(self, groups: Iterable[dict[str, Any]], config: AdamWConfig | MuonConfig) -> None:
+    @property
+    def learning_rate(self) -> float:
+        """Peak of its learning rate."""
+
+    @property
+    def weight_decay(self) -> float:
+        """How fast matrices shrink."""
+
+
+class GroupOptimizer(torch.optim.Optimizer):
+    """An optimizer whose step is a function of each group and its gradients alone.
+
+    One of your own needs `step_group`.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], config: Rates) -> None:
         super().__init__(groups, {"lr": config.learning_rate, "weight_decay": config.weight_decay})
 
     @abstractmethod
