@@ -10,7 +10,7 @@ import math
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, assert_never, overload
+from typing import Any, Protocol, assert_never, overload, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,7 @@ Groups = list[dict[str, Any]]
 BuildOptimizer = Callable[[Groups], torch.optim.Optimizer]
 
 
+@runtime_checkable
 class Rates(Protocol):
     """What the config of any optimizer has."""
 
