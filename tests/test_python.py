@@ -330,6 +330,12 @@ def test_no_result_hides_its_text_behind_a_list_of_fields() -> None:
     assert [kind for kind in kinds if kind.__repr__ is not Result.__repr__] == []
 
 
+def test_a_config_that_names_the_recipe_of_its_run_goes_on_and_a_whole_part_is_refused(trained: Path) -> None:
+    slm.pretrain(slm.PretrainConfig("tiny", resume=trained))
+    with pytest.raises(UserError, match="the run has"):
+        slm.pretrain(resume=trained, training=TrainingConfig())
+
+
 def test_fine_tunings_refuse_what_has_no_part_in_them(capsys: pytest.CaptureFixture[str]) -> None:
     for kind, more in {
         "classify": ["sequence-length"],
@@ -348,6 +354,14 @@ def test_fine_tunings_refuse_what_has_no_part_in_them(capsys: pytest.CaptureFixt
         slm.finetune_instruct(**NAMED, overrides={"training.steps": 1000})
     with pytest.raises(UserError, match=r"--training\.steps: has no part here"):
         slm.finetune_instruct(slm.InstructTrainingConfig(**NAMED, training=TrainingConfig(steps=7)))
+
+
+def test_a_call_may_name_values_that_are_the_usual_ones() -> None:
+    command = COMMANDS["finetune instruct"]
+    named = {**NAMED, "held_out": "h", "split": "auto", "keep": "last", "patience": 5}
+    assert command.from_call((), named).held_out == Path("h")
+    with pytest.raises(UserError, match="--keep last"):
+        command.from_call((), NAMED | {"keep": "last"}, {"patience": 5})
 
 
 def test_a_config_made_with_text_for_its_paths_is_taken_too(data: Path, tmp_path: Path) -> None:

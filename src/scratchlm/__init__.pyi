@@ -961,7 +961,8 @@ def pretrain(
             Where trials are trained: ray takes the machines of a cluster, and --threads for each trial.
         model
             A decoder-only transformer: embedding, blocks, final norm, head. One that is given replaces
-            the recipe's.
+            the recipe's. It is filled when the config is made: to change recipe or depth of one, give
+            `dataclasses.replace` model=None too.
         training
             How `fit` trains: sizes, optimizer, schedule, and how often it looks up. One that is given
             replaces the recipe's.

@@ -1,6 +1,6 @@
 """One command: how its settings are read from a command line or from a Python call, and where its code is.
 
-Both ways end in given values by dotted name. `resolve` puts them over their base, which is the run to resume, else what
+Both ways end in given values by dotted name. They are put over their base, which is the run to resume, else what
 the config's class says holds where nothing is given (a recipe's values, a method's, a model's), else its defaults.
 What a command needs is named as text and imported when it is used, so that `import scratchlm` and `--help` load no
 torch.
@@ -88,7 +88,7 @@ class Command:
             wrong_usage(program, "; ".join([*problems, *absent]))
         config = None
         try:
-            config = self.resolve(base, line.given)
+            config = self._checked(self._over(base, line.given), tuple(line.given))
         except UserError as error:
             problems.append(str(error))
         if problems:
@@ -109,7 +109,7 @@ class Command:
         base = self.base(values)
         if base is None and (absent := missing_arguments(parameters(cls), values)):
             raise UserError(f"{where}: {', '.join(absent)}: missing; give a value for each")
-        return self.resolve(base, values, overrides)
+        return self._checked(self._over(base, values, overrides), tuple(overrides))
 
     def base(self, given: Named) -> Any:
         """Return the config whose values hold where nothing is given; None where those are the class's defaults."""
@@ -118,21 +118,24 @@ class Command:
             return imported("runs.resuming:stored_settings")(cls, Path(given["resume"]))
         return cls.base_for(given) if hasattr(cls, "base_for") else None
 
-    def resolve(self, base: Any, *given: Named) -> Any:
-        """Put given values by dotted name over a base, the later over the earlier, and check the whole once.
+    def _over(self, base: Any, *given: Named) -> Any:
+        """Put given values by dotted name over a base, the later over the earlier; the config notes what was given.
 
-        The config notes what was given. Raises `UserError` with every problem.
+        Raises `UserError` for each name or value that does not fit.
         """
         from scratchlm.base.config import from_dict, nested, with_origins
 
         config, names = base, [name for values in given for name in values]
         for values in given:
             config = from_dict(self.config(), nested(self.program, values), "", config)
-        return self._checked(with_origins(config, names, "flag"), names)
+        return with_origins(config, names, "flag")
 
     @staticmethod
     def _checked(config: Any, given: Sequence[str]) -> Any:
-        """Return a config. Raises `UserError` for what it lacks, and for what was given and has no part in it."""
+        """Return a config. Raises `UserError` for what it lacks, and for what was given and has no part in it.
+
+        A program may name values that are the usual ones, so `given` are those of a command line, or overrides.
+        """
         missing: list[str] = config.missing() if hasattr(config, "missing") else []
         raise_all(missing + (config.idle(given) if hasattr(config, "idle") else []))
         return config

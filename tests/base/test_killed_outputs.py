@@ -16,7 +16,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.folders import MARKER_FILE, atomic_folder, discard, write_marker
 from scratchlm.base.outputs import clear, occupied, output_folder
 from scratchlm.pretraining.config import PretrainConfig
-from scratchlm.runs.run import begin_run, held
+from scratchlm.runs.run import begin_run, hold
 from scratchlm.training.checkpoints import Checkpoints
 from scratchlm.weights.checkpoint import SavedModel
 from toys import BYTE_VOCABULARY, byte_tokenizer, random_decoder, toy_config
@@ -88,17 +88,17 @@ def test_a_run_whose_beginning_was_killed_begins_without_force(tmp_path: Path, n
     config = PretrainConfig(out=out)
     with killed_before(os, "replace", number):
         begin_run(out, {"steps": 1}, {}, {"inputs": {}})
-    with held(config):
+    with hold(config, alone=False):
         begin_run(out, {"steps": 2}, {}, {"inputs": {}})
     assert "steps = 2" in (out / "recipe.toml").read_text()
-    with pytest.raises(UserError, match="exists already"), held(config):
+    with pytest.raises(UserError, match="exists already"), hold(config, alone=False):
         pass
 
 
 def test_a_manifest_of_somebody_else_is_not_taken_for_a_beginning(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").touch()
     for _ in range(2):
-        with pytest.raises(UserError, match="exists already"), held(PretrainConfig(out=tmp_path)):
+        with pytest.raises(UserError, match="exists already"), hold(PretrainConfig(out=tmp_path), alone=False):
             pass
         write_marker(tmp_path, "model", ["manifest.json"])
 

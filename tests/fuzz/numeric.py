@@ -37,6 +37,7 @@ FURTHER = (
     ("timelapse", ("timelapse", "storyworld:1MB", "--out", "out"), ("--steps", "--depth", "--frames", "--passage")),
     ("finetune reinforce", ("finetune", "reinforce", "--init", "model", "--out", "out"),
      ("--questions", "--group-size", "--temperature", "--reply-tokens", "--kl-weight")),
+    ("plan published", ("plan", "hf/config.json"), ("--tokens",)),
     ("experiment", ("experiment", "ladder-lm", "--out", "out"),
      ("--megabytes", "--epochs", "--depth", "--pairs", "--seed", "--vocabulary-size")),
     ("experiment", ("experiment", "scaling", "--out", "out"), ("--depths", "--tokens", "--batch-size", "--seed")),
@@ -118,9 +119,8 @@ def cases() -> Iterator[Case]:
     for command, arguments, flags in FURTHER:
         for number, flag in enumerate(flags):
             for value in VALUES[float][number % 2 :: 2]:
-                yield _case(
-                    command, (*arguments, f"{flag}={value}"), f"{arguments[1]} {flag}={value}", ("model",), "out"
-                )
+                seeds = by_name[command].seeds if command == "plan published" else ("model",)
+                yield _case(command, (*arguments, f"{flag}={value}"), f"{arguments[1]} {flag}={value}", seeds, "out")
     for source in SOURCES:
         yield _case("prepare source", ("prepare", source, "--out", "out"), f"source {source[:30]!r}", (), "out")
     for size in SIZES:

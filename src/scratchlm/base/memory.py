@@ -60,7 +60,7 @@ def keep_freed_memory() -> bool:
 
     Large tensors are freed and asked for again at every step, and a page that comes fresh from the system is cleared
     first: that took a third of the time of a step. The process stays as large as it was at its largest, which is its
-    owner's to decide: the command line calls this for its verbs that train, and `fit` never does.
+    owner's to decide: the command line calls this for its commands that train, and `fit` never does.
     """
     trim_threshold, top_pad, mmap_max = -1, -2, -4  # mallopt(3)
     try:

@@ -1,4 +1,4 @@
-"""What a verb returns: one text, for the terminal, `str` and `repr` alike."""
+"""What a command returns: one text, for the terminal, `str` and `repr` alike."""
 
 from __future__ import annotations
 

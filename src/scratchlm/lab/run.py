@@ -41,7 +41,7 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
     Raises `UserError` for missing or unusable data, for a folder that is taken, and for a replay that found something
     else. Raises `Interrupted` after Ctrl-C: finished steps are kept, and the same command resumes from them.
     """
-    entry = find(name)
+    entry, says = find(name), sentences(name)
     stored = None
     if config.replay is not None:
         stored = read_outcome(config.replay)
@@ -74,7 +74,7 @@ def experiment(name: str, config: ExperimentConfig) -> Outcome:
         started = time.monotonic()
         try:
             measure = import_module(f"scratchlm.lab.experiments.{entry.module}.measure").run
-            conclude(outcome, _found(measure, config, steps, outcome), sentences(name))
+            conclude(outcome, _found(measure, config, steps, outcome), says)
         except (KeyboardInterrupt, Interrupted):
             again = "the same command without --force" if config.force else "the same command"
             raise Interrupted(f"stopped; finished steps are kept in {out}: {again} goes on") from None

@@ -95,7 +95,8 @@ class PretrainConfig:
     sweep_on: Literal["here", "ray"] = "here"
     """Where trials are trained: ray takes the machines of a cluster, and --threads for each trial."""
     model: DecoderConfig = OF_THE_RECIPE
-    """A decoder-only transformer: embedding, blocks, final norm, head. One that is given replaces the recipe's."""
+    """A decoder-only transformer: embedding, blocks, final norm, head. One that is given replaces the recipe's. It is
+    filled when the config is made: to change recipe or depth of one, give `dataclasses.replace` model=None too."""
     training: TrainingConfig = OF_THE_RECIPE
     """How `fit` trains: sizes, optimizer, schedule, and how often it looks up. One that is given replaces the
     recipe's."""
@@ -223,8 +224,9 @@ class PlanConfig:
             idle = self.tokens is not None or "tokens" in given
             return ["--tokens: has no part in the plan of a recipe; leave it out"] * idle
         usual = vars(PlanConfig(self.recipe))
+        parts = {name.partition(".")[0] for name in given if "." in name}
         names = [name for name, value in vars(self).items() if value != usual[name] or name in given]
-        names += [name for name in given if "." in name]
+        names = [name for name in names if name not in parts] + [name for name in given if "." in name]
         others = [name.replace("_", "-") for name in names if name not in ("recipe", "tokens", "json")]
         return [f"--{name}: has no part in the plan of a published model; leave it out" for name in others]
 

@@ -28,6 +28,7 @@ from scratchlm.pretraining.budget.settling import at_best_depth, machine_setting
 from scratchlm.pretraining.config import PretrainConfig
 from scratchlm.pretraining.forecast import compared, flops_utilization
 from scratchlm.pretraining.skipped import documents_in, skipped_steps
+from scratchlm.pretraining.sweep.result import SweepResult
 from scratchlm.reports.page import write_report
 from scratchlm.runs.hooks import HeldOut, WriteSample
 from scratchlm.runs.resuming import (
@@ -58,12 +59,17 @@ class PretrainResult(Result):
     bits_per_byte: float
     tokens_per_second: float
     seconds: float
+    sweep: SweepResult | None = None
+    """Of which this run is the best."""
 
     def __rich__(self) -> RenderableType:
-        return (
+        from rich.console import Group
+
+        line = (
             f"{self.out}: {self.steps:,} steps, {self.parameters:,} parameters, held-out loss {self.loss:.4f}, "
             f"{self.bits_per_byte:.4f} bits per byte, {self.tokens_per_second:,.0f} tokens/s, {self.seconds:.0f} s"
         )
+        return line if self.sweep is None else Group(self.sweep.table(), line)
 
 
 def train(config: PretrainConfig, ranks: Ranks, on_step: OnStep | None) -> PretrainResult:

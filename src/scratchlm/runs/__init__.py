@@ -1,1 +1,1 @@
-"""Whole runs as Python functions, and the named recipes."""
+"""What every run shares: its folder, its manifest, its resume, its hooks."""

@@ -64,11 +64,19 @@ def settings_to_resume(config: T, run: Path) -> T:
     """
     asked: Any = config
     stored: Any = stored_settings(type(config), run)
-    refuse_flags(asked, stored, type(config)())
+    refuse_flags(asked, stored, _unsaid(asked))
     stored = _with_micro_batch(_with_paths(stored, asked, run), asked)
     threads, dtype = asked.threads or stored.threads, recorded_dtype(run, stored.dtype)
     free = {"out": run, "resume": run, "allow_changes": asked.allow_changes, "json": asked.json}
     return cast(T, dataclasses.replace(stored, threads=threads, dtype=dtype, **free))
+
+
+def _unsaid(asked: Any) -> Any:
+    """Return the config of who says nothing but a recipe and a depth, which fill the rest."""
+    try:
+        return type(asked)(recipe=asked.recipe, depth=asked.depth) if hasattr(asked, "depth") else type(asked)()
+    except UserError:  # a recipe that is gone: the run has its values
+        return type(asked)()
 
 
 def stored_settings(cls: type[T], run: Path) -> T:
@@ -132,7 +140,8 @@ def refuse_flags(config: Any, stored: Any, usual: Any) -> None:
         moved = name in paths and all(Path(each).exists() for each in _listed(value))
         rows = theirs.get(name) or theirs.get("training.batch_size")
         lower = name == MICRO_BATCH and _smaller(value, rows)
-        unset = name not in config.origins and value == unsaid.get(name)
+        named = any(f"{name}.".startswith(f"{each}.") for each in config.origins)
+        unset = not named and value == unsaid.get(name)
         if name in FREE or same or moved or lower or unset:
             continue
         problems.append(f"{_flag(name)} {value}: the run has {theirs.get(name)}")

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Amount, Megabytes, Seed, Threads, Vocabulary, out_of_range
-from scratchlm.config.settings import Flat, Folder, Positional, Sources, Spelling
+from scratchlm.config.settings import File, Flat, Folder, Positional, Sources, Spelling
 from scratchlm.text.config import CleanConfig
 
 PatternName = Literal["qwen2", "gpt2", "cl100k", "smollm"]
@@ -114,7 +114,7 @@ class PrepareConfig:
     """Cut .txt and .md files into documents at this text, for example a blank line as \\n\\n."""
     strict: bool = False
     """Stop at the first bad file or row instead of naming, skipping and counting it."""
-    from_local: Folder | None = None
+    from_local: File | None = None
     """Take a named source from this file instead of downloading it."""
     overlap: bool = True
     """Report how much of the held-out text also occurs in the training text."""

@@ -34,6 +34,7 @@ class MicroBatches:
         Where memory is too small, they are halved, for good; `forget` drops the gradients, and all is computed again.
         Raises `UserError` where one row is too many, or where other ranks wait in the middle of the model.
         """
+        rows = len(placement.ranks.part(batch).ids)
         placement.begin()
         while True:
             try:
@@ -41,7 +42,6 @@ class MicroBatches:
             except (MemoryError, RuntimeError) as error:  # torch reports a CPU's lack of memory by a plain RuntimeError
                 if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or NO_MEMORY in str(error)):
                     raise
-                rows = len(placement.ranks.part(batch).ids)
                 self._halve(min(self.size or rows, rows), batch.ids.shape[1], placement, step, error)
             forget()  # outside: the error holds what the step had computed
             if batch.ids.device.type == "cuda":

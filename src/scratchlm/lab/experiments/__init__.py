@@ -1,1 +1,1 @@
-"""One module an experiment; `config` has the settings of all, `recipes/` their usual values."""
+"""A folder an experiment: measure.py, claims.toml, recipe.toml; `config` has the settings of all."""

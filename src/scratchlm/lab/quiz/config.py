@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Amount, Minutes, Range, Seed, out_of_range
+from scratchlm.config.settings import File
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class QuizConfig:
     """Only cards with this sign or its name: important, hot, key, warning, target, advanced, not."""
     kind: str | None = None
     """Only cards of this kind: recall, compute (a number), predict (an output or a result), bug (in code), choose."""
-    notes: tuple[Path, ...] = ()
+    notes: tuple[File, ...] = ()
     """Your own notes instead: Markdown with folded questions (<details>, a summary that begins with a sign and Q.);
     repeat the flag for several files."""
     new: Amount = 10
@@ -33,9 +33,9 @@ class QuizConfig:
     """Time limit of the exam."""
     count: bool = False
     """Only count the cards and the due ones."""
-    anki: Path | None = None
+    anki: File | None = None
     """Only export the cards to Anki, as an .apkg file."""
-    progress: Path | None = None
+    progress: File | None = None
     """Progress file; in the user's data folder if not given."""
     seed: Seed | None = None
     """Seed of the draw of an exam; random if not given."""

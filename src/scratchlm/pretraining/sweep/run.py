@@ -14,10 +14,6 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from rich.console import Group, RenderableType
-from rich.table import Table
 
 from scratchlm.base.config import to_dict, to_toml
 from scratchlm.base.device import DTYPES, set_threads
@@ -43,6 +39,7 @@ from scratchlm.pretraining.budget.settling import machine_settings, settle
 from scratchlm.pretraining.config import PretrainConfig
 from scratchlm.pretraining.forecast import OF_A_PROCESS
 from scratchlm.pretraining.sweep.halving import Halving, Round, rounds
+from scratchlm.pretraining.sweep.result import Ended, SweepResult
 from scratchlm.pretraining.sweep.runners import Local, Runner, Train, TrainOnRay
 from scratchlm.pretraining.sweep.trials import Trial, trials_of
 from scratchlm.pretraining.train import PretrainResult, result_of
@@ -52,85 +49,6 @@ from scratchlm.runs.run import end_run, write_run_result
 from scratchlm.training.profiling import estimate_memory
 from scratchlm.training.ranks import Ranks
 from scratchlm.weights.ensemble import find_models
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A trial and what came of it."""
-
-    number: int
-    values: dict[str, Any]
-    bits_per_byte: list[float]
-    """On held-out text, after the steps of each round that it has ended."""
-    problem: str | None = None
-    """Why it did not end."""
-
-
-@dataclass(frozen=True)
-class SweepResult:
-    """What a sweep found."""
-
-    settings: list[str]
-    """Dotted names of what differs."""
-    steps: list[int]
-    """Of each round."""
-    trials: list[Ended]
-    """Best first."""
-
-    def table(self) -> Table:
-        """Return what a terminal shows."""
-        table = Table(title="trials, best first", title_justify="left")
-        for column in self.header():
-            table.add_column(column, justify="right")
-        for row in self.rows():
-            table.add_row(*row)
-        return table
-
-    def header(self) -> list[str]:
-        """Return what stands above the rows of a table."""
-        return ["trial", *self.settings, *(f"bits per byte, {steps:,} steps" for steps in self.steps)]
-
-    def rows(self) -> list[list[str]]:
-        """Return a row for each trial: its settings, then its bits per byte on each round."""
-        return [
-            [str(each.number), *(str(each.values[name]) for name in self.settings), *self._cells(each)]
-            for each in self.trials
-        ]
-
-    def curves(self, setting: str) -> dict[str, tuple[list[float], list[float]]]:
-        """Return the lowest bits per byte at each value of a setting, by round; none where it has no two numbers."""
-        values = sorted({each.values[setting] for each in self.trials if type(each.values[setting]) in (int, float)})
-        lines = {}
-        for round_number, steps in enumerate(self.steps):
-            reached = [each for each in self.trials if len(each.bits_per_byte) > round_number]
-            at = {
-                value: [e.bits_per_byte[round_number] for e in reached if e.values[setting] == value]
-                for value in values
-            }
-            best = {value: min(bits) for value, bits in at.items() if bits}
-            if len(best) > 1:
-                lines[f"{steps:,} steps"] = (list(best), list(best.values()))
-        return lines
-
-    def is_wide(self, setting: str) -> bool:
-        """Return whether the values of a setting are more than tenfold apart, so that a logarithm shows them better."""
-        values = [each.values[setting] for each in self.trials]
-        return min(values) > 0 and max(values) / min(values) > 10
-
-    def _cells(self, trial: Ended) -> list[str]:
-        cells = [f"{bits:.4f}" for bits in trial.bits_per_byte]
-        failure = [] if trial.problem is None else [f"failed: {trial.problem}"]
-        return (cells + failure + [""] * len(self.steps))[: len(self.steps)]
-
-
-@dataclass(frozen=True, repr=False)
-class BestOfSweep(PretrainResult):
-    """Where the best run of a sweep ended, and the table of all."""
-
-    sweep: SweepResult
-
-    def __rich__(self) -> RenderableType:
-        return Group(self.sweep.table(), super().__rich__())
 
 
 @dataclass
@@ -293,7 +211,7 @@ def score(run: Path) -> float | None:
     return evaluations[-1].bits_per_byte if evaluations else None
 
 
-def sweep(config: PretrainConfig, ranks: Ranks, pretrain: Train) -> BestOfSweep:
+def sweep(config: PretrainConfig, ranks: Ranks, pretrain: Train) -> PretrainResult:
     """Train the trials of a sweep, each by `pretrain`, and return where the best one ended."""
     assert config.out is not None
     if ranks.size > 1:
@@ -320,7 +238,7 @@ def sweep(config: PretrainConfig, ranks: Ranks, pretrain: Train) -> BestOfSweep:
     table = trials.train()
     end_run(out)
     parameters = outline(trials.trials[table.trials[0].number].config.model).parameter_count()
-    return BestOfSweep(**vars(result_of(trials.best(), parameters, time.perf_counter() - started)), sweep=table)
+    return dataclasses.replace(result_of(trials.best(), parameters, time.perf_counter() - started), sweep=table)
 
 
 def _at_once(config: PretrainConfig, threads: int) -> int:

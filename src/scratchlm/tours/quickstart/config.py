@@ -8,6 +8,7 @@ from typing import Literal
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Minutes, Seed, Threads, out_of_range
+from scratchlm.config.settings import Folder
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class QuickstartConfig:
 
     minutes: Minutes = 3.0
     """Time for everything; kept within a tenth, and the size of the model follows from it."""
-    out: Path = Path("quickstart")
+    out: Folder = Path("quickstart")
     """Folder to write the model, the questions and the report to."""
     source: str = "storyworld"
     """Text to learn from: the embedded corpus, a named source, or a file or folder of your own."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from scratchlm.base.errors import raise_all
 from scratchlm.base.ranges import Count, Range, Seed, Threads, out_of_range
-from scratchlm.config.settings import Positional
+from scratchlm.config.settings import Folder, Positional
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class TimelapseConfig:
 
     source: Positional[str] = "storyworld:8MB"
     """Text to learn from: the embedded corpus, a named source, or a file or folder of your own."""
-    out: Path = Path("timelapse")
+    out: Folder = Path("timelapse")
     """Folder to write the page, its picture and their data to."""
     text_column: str | None = None
     """Column or field of a structured file that holds the text."""
