@@ -184,6 +184,9 @@ def test_settings_of_a_recipe_have_no_part_in_a_published_plan() -> None:
         slm.plan(slm.PlanConfig("deepseek-v3", depth=3))
     with pytest.raises(UserError, match="--depth: has no part in the plan of a published model"):
         slm.plan("deepseek-v3", depth=3)
+    with pytest.raises(UserError, match="--minutes: has no part in the plan of a published model") as caught:
+        slm.plan("deepseek-v3", minutes=5.0, mix_after="9=1")
+    assert "give" not in str(caught.value)
     with pytest.raises(UserError, match="--tokens: has no part in the plan of a recipe"):
         slm.plan("tiny", tokens=5)
 

@@ -36,14 +36,14 @@ NAMESPACE = "scratchlm-link"
 
 def measure() -> dict[str, Any]:
     """Return seconds of a step both ways, and of waiting for sums, over each link."""
-    found = []
+    times = []
     for link in LINKS:
         with _namespace(link) as inside:
             command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", __name__]
             done = subprocess.run([*inside, sys.executable, *command], capture_output=True, text=True, check=True)
-        found.append({"megabits a second": link, **json.loads(done.stdout.splitlines()[-1])})
-        print(found[-1], flush=True)
-    return {"task": f"default at depth {DEPTH}, two processes of one thread", "links": found}
+        times.append({"megabits a second": link, **json.loads(done.stdout.splitlines()[-1])})
+        print(times[-1], flush=True)
+    return {"task": f"default at depth {DEPTH}, two processes of one thread", "links": times}
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def main() -> None:
     torch.set_num_threads(1)
     model, training = at_depth(DEPTH)
     ids: ArrayTokens = random_tokens(model, training)
-    found: dict[str, list[tuple[float, float]]] = {"during": [], "after": []}
+    times: dict[str, list[tuple[float, float]]] = {"during": [], "after": []}
     expect = GradientSums.expect
     with joined(torch.device("cpu")) as ranks:
         decoder = build_decoder(model, 0)
@@ -78,12 +78,12 @@ def main() -> None:
             GradientSums.expect = expect if way == "during" else lambda self: None  # type: ignore[method-assign]
             for _ in range(UNMEASURED if turn < 2 else 0):
                 next(steps)
-            found[way] += [(next(steps).seconds, loop.place.sums.waited) for _ in range(STEPS)]
+            times[way] += [(next(steps).seconds, loop.place.sums.waited) for _ in range(STEPS)]
         if ranks.is_first:
             names = ("seconds a step", "seconds of waiting")
             medians = {
                 way: dict(zip(names, map(statistics.median, zip(*values, strict=True)), strict=True))
-                for way, values in found.items()
+                for way, values in times.items()
             }
             print(json.dumps(medians))
 

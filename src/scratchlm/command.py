@@ -66,9 +66,10 @@ class Command:
         from scratchlm.config.settings import settings
 
         cls, program = self.config(), f"scratchlm {self.program}"
+        known = settings(cls)
         flags = arguments[: list(arguments).index("--")] if "--" in arguments else arguments
         wanted = [each for each in flags if each in HELP]
-        line = read_line([each for each in arguments if each not in wanted], settings(cls))
+        line = read_line([each for each in arguments if each not in wanted], known)
         base = None
         try:
             base = self.base(line.given)
@@ -84,7 +85,7 @@ class Command:
         problems += [text for name, text in line.unknown.items() if name not in unread]
         problems += [f"{_flag(name)}: has no part here; {unread[name]}" for name in line.unknown if name in unread]
         problems += line.problems
-        if absent := missing(settings(cls), line) if base is None else []:
+        if absent := missing(known, line) if base is None else []:
             wrong_usage(program, "; ".join([*problems, *absent]))
         config = None
         try:

@@ -238,7 +238,11 @@ class PlanConfig:
         if not self.published and (self.model is None or self.training is None):
             recipe = load_recipe(self.recipe, self.depth, tuple(published_shapes()))
             _set(self, model=self.model or recipe.model, training=self.training or recipe.training)
-        problems = out_of_range(self)
+        raise_all(out_of_range(self) + ([] if self.published else self._excluded()))
+
+    def _excluded(self) -> list[str]:
+        """Return a line for each setting of a recipe's plan that does not go with another."""
+        problems = []
         if self.ranks == 1 and self.sharding != "none":
             problems.append(f"--sharding {self.sharding}: has no part with one rank; give --ranks too, or leave it out")
         if self.sharding == "hybrid" and self.ranks % self.ranks_per_machine:
@@ -252,4 +256,4 @@ class PlanConfig:
             problems.append("--data: learning rates are tried by training; leave out --no-probe")
         if self.minutes is not None and not self.probe:
             problems.append(f"--minutes {self.minutes:g}: steps are counted by a probe; leave out --no-probe")
-        raise_all(problems)
+        return problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from importlib import resources
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from scratchlm.config.settings import Folder, ModelFolder, Positional
 
 
+@functools.cache
 def published_shapes() -> dict[str, dict[str, Any]]:
     """Return the config.json fields of each published architecture in the package, by name."""
     return json.loads((resources.files("scratchlm.weights.families") / "published.json").read_text(encoding="utf-8"))
