@@ -59,7 +59,7 @@ MORE_WORDS = frozenset(
     sensible series staged stateless stats storyteller strangers strip sync synthesize team tfidf todays tokenize trace
     traces tracing trainable transfer unescape unfit unpack unproved unspell users warmup watcher widen
     app brief converse create echo embed exceeded explained helpful logprob logprobs matcher mlflow paced remote
-    response ring runner shortened sided ticket tracked wanting watched
+    portable response ring runner shortened sided ticket tracked wanting watched
     """,
     )
 )

@@ -694,7 +694,7 @@ def finetune_reinforce(
 @overload
 def import_model(
     source: str, *, out: str | Path, base: str | Path | None = None,
-    dtype: Literal["stored", "fp32", "bf16", "fp16"] = "stored", force: bool = False,
+    dtype: Literal["stored", "fp32", "bf16", "fp16", "quantized"] = "stored", force: bool = False,
 ) -> Transfer:
     """Convert a published model to a model folder.
 
@@ -709,7 +709,8 @@ def import_model(
             Base model of the adapter, where `source` is a folder of PEFT; or the new path of the base
             model of a run or model folder.
         dtype
-            Precision of the weights in the folder; stored keeps that of each tensor.
+            Precision of the weights in the folder; stored: that of each tensor, dequantized; quantized:
+            the matrices of a .gguf file in int8 or int4, with the codes of Q8_0, Q4_0, Q4_1 and Q4_K.
         force
             Replace an existing model in the folder.
 
@@ -995,8 +996,8 @@ def quantize(
         out
             Model folder to write.
         to
-            int8: one scale an output of a matrix. int4: one scale for 32 inputs of an output; the
-            embedding and the head stay in int8.
+            int8: a scale for 32 inputs of an output. int4: a scale and a minimum for them; embedding
+            and head stay in int8.
         calibrate
             Text that int4 is rounded for (GPTQ), so that the model's answers to it change little: a
             file, a folder or a source. Without, each weight goes to its nearest code.

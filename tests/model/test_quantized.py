@@ -18,14 +18,14 @@ from scratchlm.model.quantized import (
     GROUP,
     MOST,
     TILE,
-    Int4,
+    Quantized,
+    lay_out,
     multiply_in,
     pack_int4,
     pack_int8,
     quantizable,
+    round_inputs,
     round_int4,
-    tile_int4,
-    unfit,
     unpack,
 )
 from scratchlm.weights.checkpoint import SavedModel, load_model, save_model
@@ -36,9 +36,10 @@ def drawn(outputs: int, inputs: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(outputs, inputs, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.parametrize("inputs", [1, GROUP, 2 * GROUP + 7])
 @pytest.mark.parametrize("outputs", [1, TILE - 1, TILE, 2 * TILE + 5])
-def test_rows_and_parts_of_a_matrix_are_those_of_the_whole(outputs: int) -> None:
-    weight = drawn(outputs, 2 * GROUP)
+def test_rows_and_parts_of_a_matrix_are_those_of_the_whole(outputs: int, inputs: int) -> None:
+    weight = drawn(outputs, inputs)
     for matrix in (pack_int8(weight), pack_int4(weight)):
         whole = matrix.unpacked()
         assert matrix.shape == whole.shape == weight.shape
@@ -51,27 +52,42 @@ def test_rows_and_parts_of_a_matrix_are_those_of_the_whole(outputs: int) -> None
 def test_no_weight_is_further_off_than_half_a_step(seed: int) -> None:
     weight = drawn(7, GROUP, seed)
     matrix = pack_int8(weight)
-    assert bool(((matrix.unpacked() - weight).abs() <= matrix.scales[:, None] * 0.5001).all())
+    largest = weight.abs().amax(1, keepdim=True)
+    assert bool(((matrix.unpacked() - weight).abs() <= largest / 127 * 0.5 + largest * 1e-3).all())
     span = weight.amax(1, keepdim=True) - weight.amin(1, keepdim=True)
     off = (pack_int4(weight).unpacked() - weight).abs()
     assert bool((off <= span * (0.1 + 0.5 / MOST + 0.01)).all())  # clipped by a tenth of the span, and half a step
 
 
-def test_shapes_that_int4_does_not_fit_are_told() -> None:
-    decoder = random_decoder(toy_config("tiny"))
-    assert not unfit(decoder, "int8")
-    assert unfit(decoder, "int4") == [
-        f"blocks.{layer}.feed_forward.down has 48 inputs: int4 needs a multiple of 32; use int8" for layer in range(2)
-    ]
+@given(st.integers(0, 10_000), st.integers(1, 3 * GROUP))
+def test_inputs_are_rounded_to_half_a_step_of_their_group(seed: int, size: int) -> None:
+    inputs = drawn(3, size, seed) * torch.tensor([[1e-3], [1.0], [1e3]])
+    filled = torch.nn.functional.pad(inputs, (0, -size % GROUP)).unflatten(1, (-1, GROUP))
+    step = (filled.abs().amax(2, keepdim=True) / 127).expand_as(filled).flatten(1)[:, :size]
+    assert bool(((round_inputs(inputs) - inputs).abs() <= step * 0.5001).all())
+    assert bool(((round_inputs(inputs, twice=True) - inputs).abs() <= step * 0.5001 / 127).all())
+    assert torch.equal(round_inputs(-inputs), -round_inputs(inputs))
+
+
+def test_inputs_that_are_no_number_are_noticed_and_zeros_stay() -> None:
+    inputs = torch.zeros(3, GROUP + 1)
+    assert torch.equal(round_inputs(inputs), inputs)
+    inputs[0, 3], inputs[1, GROUP] = torch.nan, -torch.inf
+    for twice in (False, True):
+        rounded = round_inputs(inputs, twice)
+        assert rounded[0, :GROUP].isnan().all()
+        assert rounded[1, GROUP:].isnan().all()
+        assert torch.equal(rounded[2], inputs[2])
+        assert not rounded[0, GROUP:].any()
 
 
 def test_what_the_codes_can_say_is_kept_exactly() -> None:
     codes = torch.randint(0, MOST + 1, (TILE + 3, 3 * GROUP), generator=torch.Generator().manual_seed(1))
     codes[:, ::GROUP], codes[:, 1::GROUP] = 0, MOST
-    scales = (torch.rand(TILE + 3, 3, generator=torch.Generator().manual_seed(2)) + 0.5).bfloat16().float()
-    minima = (-8 * scales).bfloat16().float()
+    scales = (torch.rand(TILE + 3, 3, generator=torch.Generator().manual_seed(2)) + 0.5).half().float()
+    minima = (-8 * scales).half().float()
     wide, low = (each.repeat_interleave(GROUP, 1) for each in (scales, minima))
-    packed = tile_int4(round_int4(codes * wide + low, scales, minima), scales, minima)
+    packed = lay_out(round_int4(codes * wide + low, scales, minima), scales, minima)
     assert torch.equal(packed.unpacked(), codes * wide + low)
     torch.testing.assert_close(pack_int4(codes * wide + low).unpacked(), codes * wide + low, atol=0.02, rtol=0.0)
     for same in (0.0, 0.5):
@@ -82,7 +98,7 @@ def test_what_the_codes_can_say_is_kept_exactly() -> None:
 def test_int4_takes_five_bits_a_weight() -> None:
     weight = drawn(4 * TILE, 8 * GROUP)
     assert pack_int4(weight).nbytes == weight.numel() * 5 // 8
-    assert pack_int8(weight).nbytes == weight.numel() + 4 * len(weight)
+    assert pack_int8(weight).nbytes == weight.numel() * 17 // 16
 
 
 def test_gptq_changes_the_products_less_than_rounding_does() -> None:
@@ -91,7 +107,7 @@ def test_gptq_changes_the_products_less_than_rounding_does() -> None:
     weight = drawn(50, 64)
     exact = inputs @ weight.T
 
-    def error(matrix: Int4) -> float:
+    def error(matrix: Quantized) -> float:
         return float((inputs @ matrix.unpacked().T - exact).square().mean())
 
     assert error(pack_gptq(weight, inputs.T @ inputs)) < 0.7 * error(pack_int4(weight))
@@ -132,8 +148,11 @@ def test_a_quantized_model_is_stored_and_read_without_loss(
     ids = random_ids(2, 9)
     multiply_in(read.decoder, torch.bfloat16)
     expected = decoder(ids).detach()
-    assert float((read.decoder(ids).detach() - expected).norm()) < 0.03 * float(expected.norm())
+    assert float((read.decoder(ids).detach() - expected).norm()) < 0.05 * float(expected.norm())
     multiply_in(read.decoder, torch.float32)
     assert torch.equal(read.decoder(ids), decoder(ids))
     unpack(read.decoder)
-    torch.testing.assert_close(read.decoder(ids), decoder(ids))
+    for name, part in read.decoder.named_parameters():
+        assert part.is_floating_point(), name
+    plain = read.decoder(ids).detach()
+    assert float((plain - expected).norm()) < 0.03 * float(expected.norm())  # inputs are no longer rounded

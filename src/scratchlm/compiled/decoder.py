@@ -54,7 +54,7 @@ CHUNKS = 2
 KINDS: dict[torch.dtype, np.ndarray] = {
     torch.float32: np.empty((0, 0), np.float32),
     torch.bfloat16: np.empty((0, 0), np.uint16),
-    torch.int8: np.empty((0, 0), np.int8),
+    torch.int8: np.empty((0, 0, 0), np.int8),
     torch.uint8: np.empty((0, 0, 0), np.uint8),
 }
 """An empty array in the form in which compiled code sees a matrix, by the number format that it is stored in."""
@@ -81,7 +81,8 @@ def unsupported(decoder: Decoder) -> str | None:
     kinds = {_kind(part) for part in matrices}
     if len(kinds) > 1 or not {*kinds, _kind(_head(decoder))} <= KINDS.keys():
         return f"matrices in {' and '.join(sorted(map(str, kinds)))}"
-    weights = {id(each) for part in (*matrices, _head(decoder), decoder.embedding) for each in _stored(part)}
+    tables = [part for part in decoder.modules() if isinstance(part, QuantizedWeight)]
+    weights = {id(each) for part in (*matrices, _head(decoder), decoder.embedding, *tables) for each in _stored(part)}
     others = [each for each in (*decoder.parameters(), *decoder.buffers()) if id(each) not in weights]
     if any(each.is_floating_point() and each.dtype != torch.float32 for each in others):
         return "other weights than matrices in another format than fp32"
@@ -110,6 +111,8 @@ class CompiledDecoder:
         kind = _kind(next(iter(_matrices(_blocks(decoder)[0]).values())))
         self._sizes = _sizes(decoder, CHUNKS * threads, blocks.count)
         self._model = Model(self._sizes.record(), layers, whole, KINDS[kind], KINDS[_kind(_head(decoder))])
+        self.whole_numbers = KINDS[kind].ndim == 3
+        """Whether the layers' weights are whole numbers, of which rows are the same alone and together."""
         self._arrays = self._buffers(1, 1)
         self._gather(threads)
 

@@ -9,7 +9,7 @@ from numba import carray, njit
 
 from scratchlm.compiled.atomic import pointer
 from scratchlm.compiled.parts import exponential, normalise, rotate
-from scratchlm.compiled.products import FLAGS, dot, f32, group_values, matrix, multiply
+from scratchlm.compiled.products import FLAGS, Rounded, dot, f32, multiply
 from scratchlm.compiled.tables import (
     BIAS,
     CODES,
@@ -27,7 +27,8 @@ from scratchlm.compiled.tables import (
     VALUE_TABLE,
     LayerTable,
 )
-from scratchlm.model.quantized import TILE
+from scratchlm.compiled.vectors import load_half
+from scratchlm.model.quantized import GROUP, TILE
 
 
 @njit(nogil=True, error_model="numpy")
@@ -52,13 +53,10 @@ def bounds(layer: LayerTable, chunk: int, chunks: int, outputs: int) -> tuple[in
 
 
 @njit(nogil=True, error_model="numpy")
-def product(layer: LayerTable, which: int, x: Any, out: Any, first: int, last: int) -> None:
+def product(layer: LayerTable, which: int, x: Any, rounded: Rounded, out: Any, first: int, last: int) -> None:
     """Multiply with some outputs of one matrix of a table; add their bias, and what an adapter adds."""
-    outputs, inputs, of = out.shape[1], x.shape[1], layer.place[OF_MATRIX * which : OF_MATRIX * (which + 1)]
-    codes = matrix(layer.kind, of[CODES], outputs, inputs)
-    scales = group_values(layer.kind, of[SCALES], outputs, inputs)
-    minima = group_values(layer.kind, of[MINIMA], outputs, inputs)
-    multiply((codes, scales, minima), x, out, first, last)
+    outputs, of = out.shape[1], layer.place[OF_MATRIX * which : OF_MATRIX * (which + 1)]
+    multiply(layer.kind, (of[CODES], of[SCALES], of[MINIMA]), x, rounded, out, first, last)
     bias = vector(of[BIAS], outputs)
     if bias.size:
         for b in range(out.shape[0]):
@@ -113,14 +111,15 @@ def add_embedded_value(layer: LayerTable, head: int, id: int, x: Any, value: Any
     for i in range(channels):
         inside += gate[i] * x[i]
     opened = f32(2) / (f32(1) + exponential(-inside))
-    first = size * (id * sizes.kv_heads + head)
     if place[VALUE_SCALES]:
-        opened *= vector(place[VALUE_SCALES] + 4 * id, 1)[0]
-        codes = carray(pointer(place[VALUE_TABLE] + first), (size,), np.int8)
+        groups = (size * sizes.kv_heads + GROUP - 1) // GROUP
+        codes = carray(pointer(place[VALUE_TABLE]), (id // TILE + 1, groups, GROUP // 4, TILE, 4), np.int8)
         for e in range(size):
-            value[e] += opened * f32(codes[e])
+            group, at = (size * head + e) // GROUP, (size * head + e) % GROUP
+            scale = load_half(place[VALUE_SCALES] + 2 * (TILE * (id // TILE * groups + group) + id % TILE))
+            value[e] += opened * (scale * f32(codes[id // TILE, group, at // 4, id % TILE, at % 4]))
     else:
-        added = vector(place[VALUE_TABLE] + 4 * first, size)
+        added = vector(place[VALUE_TABLE] + 4 * size * (id * sizes.kv_heads + head), size)
         for e in range(size):
             value[e] += opened * added[e]
 

@@ -1,29 +1,56 @@
-"""Products of a matrix with the vectors of a few rows: the work of a decode step, bound by how fast memory is read.
+"""Products of a matrix with the vectors of some rows: nearly all of the work of a step.
 
-A matrix lies in one of two forms. By rows, in fp32, in bf16 (its 16 bits as unsigned numbers) or in int8 with a scale
-for each output. Or in tiles of int4, as `model/quantized.py` packs them. What a product returns is called an output
-here, since a row is one text of a batch.
+A matrix lies in one of two forms. By rows, in fp32 or in bf16 (its 16 bits as unsigned numbers). Or in tiles of int8 or
+int4, as `model/quantized.py` packs them; these are multiplied with inputs rounded to int8, in whole numbers. What a
+product returns is called an output here, since a row is one text of a batch.
 
-The innermost loops run over slices that begin at 0. numba guards an index that might be negative, and LLVM makes no
-vector instructions of a guarded loop.
+The product of an output with group g of the inputs is
+
+    scale[g] * input scale[g] * sum(code * input code)  +  minimum[g] * input scale[g] * sum(input code)
+
+and groups are added up in fp32 from the first to the last. So one row alone and the same row among others give the
+same numbers, bit for bit.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numba import carray, njit, types
 from numba.extending import overload
 
 from scratchlm.compiled.atomic import pointer, read_ahead
-from scratchlm.model.quantized import GROUP, TILE
+from scratchlm.compiled.vectors import (
+    OFFSET,
+    add_product,
+    as_floats,
+    byte_dots,
+    fill,
+    fill_ints,
+    high,
+    larger,
+    largest_of,
+    load_bytes,
+    load_floats,
+    load_halves,
+    low,
+    magnitude,
+    nearest,
+    nibble_dots,
+    repeat_four,
+    store_as_bytes,
+    store_floats,
+    sum_of,
+    times,
+    total_of,
+)
+from scratchlm.model.quantized import GROUP, LARGEST, SMALLEST, TILE
 
 FLAGS = {"reassoc", "contract", "arcp", "nsz"}
 """Sums may be reordered. Infinities and NaNs are kept, so that a model whose training diverged is noticed."""
-HALF = TILE // 2
 f32, i32, u32 = np.float32, np.int32, np.uint32
-LOW, FOUR = i32(15), i32(4)
 LINE, AHEAD = 64, 2304
 """Bytes of a line of memory, and how far ahead of the weight in use memory is read.
 
@@ -32,35 +59,16 @@ a quarter faster with ours, in others hardly.
 """
 
 
-def matrix(kind: Any, address: int, outputs: int, inputs: int) -> Any:
-    """Return the matrix at an address in the form of the empty array `kind`."""
-    raise RuntimeError("only compiled code calls it")
+class Rounded(NamedTuple):
+    """Inputs of rows, rounded to int8 in groups; filled up with zeros to the end of the last one."""
 
-
-@overload(matrix, strict=False)
-def _matrix(kind: Any, address: Any, outputs: Any, inputs: Any) -> Any:
-    if kind.ndim == 3:
-        return lambda kind, address, outputs, inputs: carray(
-            pointer(address), ((outputs + TILE - 1) // TILE, inputs, HALF), np.uint8
-        )
-    stored = {types.int8: np.int8, types.uint16: np.uint16, types.float32: np.float32}[kind.dtype]
-    return lambda kind, address, outputs, inputs: carray(pointer(address), (outputs, inputs), stored)
-
-
-def group_values(kind: Any, address: int, outputs: int, inputs: int) -> Any:
-    """Return the scales of a matrix, or its minima; an empty array where its form has none."""
-    raise RuntimeError("only compiled code calls it")
-
-
-@overload(group_values, strict=False)
-def _group_values(kind: Any, address: Any, outputs: Any, inputs: Any) -> Any:
-    if kind.ndim == 3:
-        return lambda kind, address, outputs, inputs: carray(
-            pointer(address), ((outputs + TILE - 1) // TILE, inputs // GROUP, TILE), np.uint16
-        )
-    if kind.dtype == types.int8:
-        return lambda kind, address, outputs, inputs: carray(pointer(address), (outputs if address else 0,), np.float32)
-    return lambda kind, address, outputs, inputs: np.empty(0, np.float32)
+    codes: npt.NDArray[np.int8]
+    """Shape `(rows, GROUP * groups)`. Of rows that are rounded twice, the groups of what the first rounding leaves come
+    after all others, and meet the same weights."""
+    scales: npt.NDArray[np.float32]
+    """Shape `(rows, groups)`."""
+    sums: npt.NDArray[np.int32]
+    """The sum of the codes of each group, of the same shape."""
 
 
 def number(stored: Any) -> Any:
@@ -75,31 +83,31 @@ def _number(stored: Any) -> Any:
     return lambda stored: f32(stored)
 
 
-def multiply(packed: Any, x: Any, out: Any, first: int, last: int) -> None:
-    """Set `out[b, first:last]` to the products of these outputs with each `x[b]`; of tiles, `first` begins one.
+def multiply(kind: Any, places: Any, x: Any, rounded: Rounded, out: Any, first: int, last: int) -> None:
+    """Set `out[b, first:last]` to the products of these outputs with each row; of tiles, `first` begins one.
 
-    `packed` are codes, scales and minima.
+    `places` are the addresses of codes or weights, of scales and of minima; `kind` is an empty array in the form of the
+    matrix. Rows of `x` are multiplied where it has no codes, and those of `rounded` where it has.
     """
     raise RuntimeError("only compiled code calls it")
 
 
 @overload(multiply, jit_options={"nogil": True, "error_model": "numpy"}, strict=False)
-def _multiply(packed: Any, x: Any, out: Any, first: Any, last: Any) -> Any:
-    if packed[0].ndim == 2:
-        return lambda packed, x, out, first, last: multiply_rows(packed[0], packed[1], x, out, first, last)
+def _multiply(kind: Any, places: Any, x: Any, rounded: Any, out: Any, first: Any, last: Any) -> Any:
+    if kind.ndim == 3:
+        return lambda kind, places, x, rounded, out, first, last: multiply_tiles(
+            kind, places, x.shape[1], rounded, out, first, last
+        )
+    stored = {types.uint16: np.uint16, types.float32: np.float32}[kind.dtype]
 
-    def tiles(packed: Any, x: Any, out: Any, first: int, last: int) -> None:
-        codes, scales, minima = packed
-        if x.shape[0] == 1:
-            multiply_tiles(codes, scales, minima, x[0], out[0], (first, last))
-        else:
-            multiply_unpacked_tiles(codes, scales, minima, x, out, (first, last))
+    def rows(kind: Any, places: Any, x: Any, rounded: Any, out: Any, first: int, last: int) -> None:
+        multiply_rows(carray(pointer(places[0]), (out.shape[1], x.shape[1]), stored), x, out, first, last)
 
-    return tiles
+    return rows
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def multiply_rows(codes: Any, scales: Any, x: Any, out: Any, first: int, last: int) -> None:
+def multiply_rows(codes: Any, x: Any, out: Any, first: int, last: int) -> None:
     """Multiply a matrix that lies by rows. Of several texts, four and two outputs are computed together."""
     rows, output = x.shape[0], first
     fours = rows - rows % 4
@@ -116,11 +124,6 @@ def multiply_rows(codes: Any, scales: Any, x: Any, out: Any, first: int, last: i
         read_row_ahead(codes[alone], AHEAD)
         for b in range(rows):
             out[b, alone] = dot(codes[alone], x[b])
-    if scales.size:
-        for b in range(rows):
-            part, own = out[b, first:last], scales[first:last]
-            for i in range(part.size):
-                part[i] *= own[i]
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
@@ -160,84 +163,146 @@ def multiply_square(w: Any, v: Any, x: Any, b: int, out: Any, output: int) -> No
     out[b, output], out[b + 1, output], out[b + 2, output], out[b + 3, output] = t0, t1, t2, t3
 
 
-@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def multiply_tiles(codes: Any, scales: Any, minima: Any, x: Any, out: Any, span: Any) -> None:
-    """Multiply int4 tiles with one vector.
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def bytes_dots(codes: int, inputs: int, sum: Any) -> Any:
+    """Return for 16 outputs of int8 the sum of the products of 32 codes with 32 input codes, whose own sum is given."""
+    sums = fill_ints(i32(-OFFSET) * sum)
+    for four in range(GROUP // 4):
+        sums = byte_dots(sums, load_bytes(codes + 64 * four), repeat_four(inputs + 4 * four))
+    return sums
 
-    The lanes of a vector instruction are outputs, so no sum goes across them. A byte holds two codes, of which only the
-    lower is cut out: the products of whole bytes, less those of the lower codes, are 16 times those of the upper. The
-    minimum of a group is multiplied once with the sum of its inputs.
+
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def nibbles_dots(codes: int, x: int) -> Any:
+    """Return for 16 outputs of int4 the sum of the products of 32 codes with 32 input codes."""
+    a, b, c, d = load_bytes(codes), load_bytes(codes + 64), load_bytes(codes + 128), load_bytes(codes + 192)
+    return nibble_dots(
+        low(a), repeat_four(x), low(b), repeat_four(x + 4), low(c), repeat_four(x + 8), low(d), repeat_four(x + 12),
+        high(a), repeat_four(x + 16), high(b), repeat_four(x + 20), high(c), repeat_four(x + 24),
+        high(d), repeat_four(x + 28),
+    )  # fmt: skip
+
+
+def add_group(kind: Any, places: Any, group: int, inputs: int, scale: Any, sum: Any, total: Any) -> Any:
+    """Add to the products of 16 outputs those of one group, the `group`th of the matrix, tile after tile.
+
+    `inputs` is the address of its 32 input codes, `sum` their sum.
     """
-    first, last = span
-    groups = x.size // GROUP
-    low, high = np.empty(HALF, f32), np.empty(HALF, f32)
-    part_low, part_both = np.empty(HALF, f32), np.empty(HALF, f32)
+    raise RuntimeError("only compiled code calls it")
+
+
+@overload(add_group, jit_options={"nogil": True, "error_model": "numpy", "forceinline": True}, strict=False)
+def _add_group(kind: Any, places: Any, group: Any, inputs: Any, scale: Any, sum: Any, total: Any) -> Any:
+    def of_bytes(kind: Any, places: Any, group: int, inputs: int, scale: Any, sum: Any, total: Any) -> Any:
+        dots = as_floats(bytes_dots(places[0] + TILE * GROUP * group, inputs, sum))
+        return add_product(times(load_halves(places[1] + 2 * TILE * group), fill(scale)), dots, total)
+
+    def of_nibbles(kind: Any, places: Any, group: int, inputs: int, scale: Any, sum: Any, total: Any) -> Any:
+        dots = as_floats(nibbles_dots(places[0] + TILE * GROUP // 2 * group, inputs))
+        total = add_product(times(load_halves(places[1] + 2 * TILE * group), fill(scale)), dots, total)
+        return add_product(load_halves(places[2] + 2 * TILE * group), fill(scale * f32(sum)), total)
+
+    return of_bytes if kind.dtype == types.int8 else of_nibbles
+
+
+@njit(nogil=True, error_model="numpy")
+def multiply_tiles(kind: Any, places: Any, inputs: int, rounded: Rounded, out: Any, first: int, last: int) -> None:
+    """Multiply tiles of int8 or int4 with rounded rows. Of several rows, four are multiplied with what is read once."""
+    rows, every = rounded.scales.shape
+    x, scales, sums = rounded.codes.ctypes.data, rounded.scales, rounded.sums
+    step, groups = GROUP * every, (inputs + GROUP - 1) // GROUP
     for tile in range(first // TILE, (last + TILE - 1) // TILE):
-        low[:] = f32(0)
-        high[:] = f32(0)
-        for group in range(groups):
-            total = f32(0)
-            for i in range(group * GROUP, (group + 1) * GROUP):
-                total += x[i]
-            part_low[:] = f32(0)
-            part_both[:] = f32(0)
-            for i in range(group * GROUP, (group + 1) * GROUP, 2):
-                w0, w1, x0, x1 = codes[tile, i], codes[tile, i + 1], x[i], x[i + 1]
-                for r in range(HALF):
-                    b0, b1 = i32(w0[r]), i32(w1[r])
-                    part_low[r] += f32(i32(b0 & LOW)) * x0 + f32(i32(b1 & LOW)) * x1
-                    part_both[r] += f32(b0) * x0 + f32(b1) * x1
-            scale_low, scale_high = scales[tile, group, :HALF], scales[tile, group, HALF:]
-            least_low, least_high = minima[tile, group, :HALF], minima[tile, group, HALF:]
-            for r in range(HALF):
-                part_high = (part_both[r] - part_low[r]) * f32(1 / 16)
-                low[r] += part_low[r] * number(scale_low[r]) + total * number(least_low[r])
-                high[r] += part_high * number(scale_high[r]) + total * number(least_high[r])
-        at = tile * TILE
-        for r in range(min(HALF, out.size - at)):
-            out[at + r] = low[r]
-        for r in range(min(HALF, out.size - at - HALF)):
-            out[at + HALF + r] = high[r]
+        b = 0
+        while b + 4 <= rows:
+            p = q = r = s = fill(f32(0))
+            for g in range(every):
+                group, at = tile * groups + g % groups, x + step * b + GROUP * g
+                p = add_group(kind, places, group, at, scales[b, g], sums[b, g], p)
+                q = add_group(kind, places, group, at + step, scales[b + 1, g], sums[b + 1, g], q)
+                r = add_group(kind, places, group, at + 2 * step, scales[b + 2, g], sums[b + 2, g], r)
+                s = add_group(kind, places, group, at + 3 * step, scales[b + 3, g], sums[b + 3, g], s)
+            put(out, b, TILE * tile, p)
+            put(out, b + 1, TILE * tile, q)
+            put(out, b + 2, TILE * tile, r)
+            put(out, b + 3, TILE * tile, s)
+            b += 4
+        while b < rows:
+            p = fill(f32(0))
+            for g in range(every):
+                group, at = tile * groups + g % groups, x + step * b + GROUP * g
+                p = add_group(kind, places, group, at, scales[b, g], sums[b, g], p)
+            put(out, b, TILE * tile, p)
+            b += 1
 
 
-@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def multiply_unpacked_tiles(codes: Any, scales: Any, minima: Any, x: Any, out: Any, span: Any) -> None:
-    """Multiply int4 tiles with several vectors: a group is unpacked to fp32 once, which stays in the first cache."""
-    (rows, inputs), (first, last) = x.shape, span
-    weights, sums = np.empty((GROUP, TILE), f32), np.empty((rows, TILE), f32)
-    for tile in range(first // TILE, (last + TILE - 1) // TILE):
-        sums[:] = f32(0)
-        for group in range(inputs // GROUP):
-            own = codes[tile, group * GROUP : (group + 1) * GROUP]
-            unpack_group(own, scales[tile, group], minima[tile, group], weights)
-            for b in range(rows):
-                add_products(weights, x[b, group * GROUP : (group + 1) * GROUP], sums[b])
-        at = tile * TILE
-        for b in range(rows):
-            for r in range(min(TILE, out.shape[1] - at)):
-                out[b, at + r] = sums[b, r]
+@njit(nogil=True, error_model="numpy")
+def put(out: Any, row: int, at: int, products: Any) -> None:
+    """Write the products of 16 outputs, or of those that the matrix has of its last tile."""
+    left = out.shape[1] - at
+    if left >= TILE:
+        store_floats(products, out.ctypes.data + 4 * (row * out.shape[1] + at))
+    else:
+        every = np.empty(TILE, f32)
+        store_floats(products, every.ctypes.data)
+        for i in range(left):
+            out[row, at + i] = every[i]
 
 
-@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def unpack_group(codes: Any, scales: Any, minima: Any, weights: Any) -> None:
-    """Set `weights (GROUP, TILE)` to what a group's codes, scales and minima stand for."""
-    scale_low, scale_high, least_low, least_high = scales[:HALF], scales[HALF:], minima[:HALF], minima[HALF:]
-    for i in range(GROUP):
-        packed, low, high = codes[i], weights[i, :HALF], weights[i, HALF:]
-        for r in range(HALF):
-            both = i32(packed[r])
-            low[r] = f32(i32(both & LOW)) * number(scale_low[r]) + number(least_low[r])
-            high[r] = f32(i32(both >> FOUR)) * number(scale_high[r]) + number(least_high[r])
+@njit(nogil=True, error_model="numpy")
+def round_row(x: Any, codes: Any, scales: Any, sums: Any) -> None:
+    """Round the inputs of one row, as `round_inputs` of `model/quantized.py` does; twice if there is room for it."""
+    groups = (x.size + GROUP - 1) // GROUP
+    some = np.empty(GROUP, f32)
+    for g in range(groups):
+        here = x.ctypes.data + 4 * GROUP * g
+        twice = scales.size > groups
+        if twice or GROUP * (g + 1) > x.size:
+            here = some.ctypes.data
+            for i in range(GROUP):
+                some[i] = x[GROUP * g + i] if GROUP * g + i < x.size else f32(0)
+        round_group(here, codes.ctypes.data + GROUP * g, g, scales, sums)
+        if twice:
+            for i in range(GROUP):
+                some[i] -= f32(codes[GROUP * g + i]) * scales[g]
+            round_group(here, codes.ctypes.data + GROUP * (groups + g), groups + g, scales, sums)
 
 
-@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def add_products(weights: Any, x: Any, sums: Any) -> None:
-    """Add to `sums (TILE,)` the products of a group's inputs with its weights, eight inputs at a time."""
-    for i in range(0, GROUP, 8):
-        x0, x1, x2, x3, x4, x5, x6, x7 = x[i], x[i + 1], x[i + 2], x[i + 3], x[i + 4], x[i + 5], x[i + 6], x[i + 7]
-        w0, w1, w2, w3 = weights[i], weights[i + 1], weights[i + 2], weights[i + 3]
-        w4, w5, w6, w7 = weights[i + 4], weights[i + 5], weights[i + 6], weights[i + 7]
-        for r in range(TILE):
-            sums[r] += (
-                w0[r] * x0 + w1[r] * x1 + w2[r] * x2 + w3[r] * x3 + w4[r] * x4 + w5[r] * x5 + w6[r] * x6 + w7[r] * x7
-            )
+@njit(nogil=True, error_model="numpy", forceinline=True)
+def round_group(inputs: int, codes: int, group: int, scales: Any, sums: Any) -> None:
+    """Round 32 numbers. Where one is infinite or NaN, the scale becomes NaN, and so does all that it is part of."""
+    a, b = load_floats(inputs), load_floats(inputs + 64)
+    largest = largest_of(larger(magnitude(a), magnitude(b)))
+    check = sum_of(add_product(a, fill(f32(0)), times(b, fill(f32(0)))))  # 0, or NaN
+    inverse = f32(LARGEST) / largest if largest > f32(SMALLEST) and check == f32(0) else f32(0)
+    if check != f32(0):
+        a = b = fill(f32(0))
+    p, q = nearest(times(a, fill(inverse))), nearest(times(b, fill(inverse)))
+    store_as_bytes(p, codes)
+    store_as_bytes(q, codes + 16)
+    scales[group] = largest / f32(LARGEST) + check
+    sums[group] = total_of(p) + total_of(q)
+
+
+def new_rounded(kind: Any, rows: int, inputs: int, times: int = 1) -> Any:
+    """Return room for rows rounded once or twice; none where matrices of this kind meet unrounded rows."""
+    raise RuntimeError("only compiled code calls it")
+
+
+@overload(new_rounded, jit_options={"nogil": True, "error_model": "numpy"}, strict=False)
+def _new_rounded(kind: Any, rows: Any, inputs: Any, times: Any = 1) -> Any:
+    def room(kind: Any, rows: int, inputs: int, times: int = 1) -> Any:
+        groups = times * ((inputs + GROUP - 1) // GROUP)
+        codes = np.empty((rows, GROUP * groups), np.int8)
+        return Rounded(codes, np.empty((rows, groups), f32), np.empty((rows, groups), i32))
+
+    def none(kind: Any, rows: int, inputs: int, times: int = 1) -> Any:
+        return Rounded(np.empty((0, 0), np.int8), np.empty((0, 0), f32), np.empty((0, 0), i32))
+
+    return room if kind.ndim == 3 else none
+
+
+@njit(nogil=True, error_model="numpy")
+def round_rows(x: Any, rounded: Rounded) -> None:
+    """Round rows, if there is room for rounded ones."""
+    for b in range(rounded.codes.shape[0]):
+        round_row(x[b], rounded.codes[b], rounded.scales[b], rounded.sums[b])

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numba import carray, njit
 
 from scratchlm.compiled.atomic import fetch, fetch_add, pointer
+from scratchlm.compiled.instructions import chosen
 from scratchlm.compiled.layer import (
     add_embedded_value,
     add_rows,
@@ -28,7 +29,7 @@ from scratchlm.compiled.layer import (
     vector,
 )
 from scratchlm.compiled.parts import activate, attend, exponential
-from scratchlm.compiled.products import FLAGS, f32
+from scratchlm.compiled.products import FLAGS, Rounded, f32, new_rounded, round_rows
 from scratchlm.compiled.sharing import AWAKE, HEARD, called, claim, enter, finish, leave, wait
 from scratchlm.compiled.tables import (
     ARRAYS,
@@ -90,17 +91,18 @@ def begin(turn: Turn, whole: LayerTable, number: int, embedded: Any, stream: Any
 
 
 @njit(nogil=True, error_model="numpy")
-def project(turn: Turn, layer: LayerTable, stream: Any, normed: Any, heads: Heads) -> None:
+def project(turn: Turn, layer: LayerTable, stream: Any, normed: Any, rounded: Rounded, heads: Heads) -> None:
     """Compute queries, keys and values of the new tokens."""
     each = layer.sizes.chunks
     chunk = claim(turn.queue, turn.phase)
     if chunk < 3 * each:
         read_rows(layer, ATTENTION_NORM, stream, normed)
+        round_rows(normed, rounded)
     while chunk < 3 * each:
         which = chunk % 3
         out = heads.queries if which == QUERY else heads.keys if which == KEY else heads.values
         first, last = bounds(layer, chunk // 3, each, out.shape[1])
-        product(layer, which, normed, out, first, last)
+        product(layer, which, normed, rounded, out, first, last)
         finish(turn.queue, turn.phase)
         chunk = claim(turn.queue, turn.phase)
     wait(turn.queue, turn.phase, 3 * each)
@@ -161,13 +163,15 @@ def mix(turn: Turn, layer: LayerTable, rows: Rows, queries: Any, mixed: Any, sco
 
 
 @njit(nogil=True, error_model="numpy")
-def join(turn: Turn, layer: LayerTable, which: int, x: Any, branch: Any, stream: Any) -> None:
+def join(turn: Turn, layer: LayerTable, which: int, x: Any, rounded: Rounded, branch: Any, stream: Any) -> None:
     """Project what a branch computed back, and add it to the stream unless it is normalised first."""
     chunks = layer.sizes.chunks
     chunk = claim(turn.queue, turn.phase)
+    if chunk < chunks:
+        round_rows(x, rounded)
     while chunk < chunks:
         first, last = bounds(layer, chunk, chunks, layer.sizes.width)
-        product(layer, which, x, branch, first, last)
+        product(layer, which, x, rounded, branch, first, last)
         if not layer.sizes.norm_after:
             add_rows(stream, branch, first, last)
         finish(turn.queue, turn.phase)
@@ -186,17 +190,18 @@ def add_normed(turn: Turn, layer: LayerTable, which: int, branch: Any, normed: A
 
 
 @njit(nogil=True, error_model="numpy")
-def widen(turn: Turn, layer: LayerTable, stream: Any, normed: Any, gates: Any, inner: Any) -> None:
+def widen(turn: Turn, layer: LayerTable, stream: Any, normed: Any, rounded: Rounded, gates: Any, inner: Any) -> None:
     """Compute the inside of the feed-forward."""
     sizes, chunks = layer.sizes, layer.sizes.chunks
     chunk = claim(turn.queue, turn.phase)
     if chunk < chunks:
         read_rows(layer, FEED_FORWARD_NORM, stream, normed)
+        round_rows(normed, rounded)
     while chunk < chunks:
         first, last = bounds(layer, chunk, chunks, sizes.hidden)
-        product(layer, UP, normed, inner, first, last)
+        product(layer, UP, normed, rounded, inner, first, last)
         if sizes.gated:
-            product(layer, GATE, normed, gates, first, last)
+            product(layer, GATE, normed, rounded, gates, first, last)
         for b in range(inner.shape[0]):
             up, gate = inner[b, first:last], gates[b, first:last]
             if sizes.gated:
@@ -211,7 +216,7 @@ def widen(turn: Turn, layer: LayerTable, stream: Any, normed: Any, gates: Any, i
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def score(turn: Turn, whole: LayerTable, wanted: Any, stream: Any, normed: Any, logits: Any) -> None:
+def score(turn: Turn, whole: LayerTable, wanted: Any, stream: Any, normed: Any, rounded: Rounded, logits: Any) -> None:
     """Compute the logits of the wanted rows."""
     sizes, chunks = whole.sizes, 8 * whole.sizes.chunks
     chunk = claim(turn.queue, turn.phase)
@@ -219,9 +224,10 @@ def score(turn: Turn, whole: LayerTable, wanted: Any, stream: Any, normed: Any, 
         for b in range(wanted.size):
             copy(stream[wanted[b]], normed[b])
         norm_rows(whole, FINAL_NORM, normed[: wanted.size], normed[: wanted.size])
+        round_rows(normed, rounded)
     while chunk < chunks:
         first, last = bounds(whole, chunk, chunks, sizes.vocabulary)
-        product(whole, HEAD, normed[: wanted.size], logits, first, last)
+        product(whole, HEAD, normed[: wanted.size], rounded, logits, first, last)
         if sizes.logit_softcap > 0:
             cap = f32(sizes.logit_softcap)
             for b in range(wanted.size):
@@ -241,7 +247,10 @@ def take_part(call: Call, epoch: int, model: Model) -> None:
         return
     sizes, rows, work = model.sizes, new_rows(job), arrays(job, model.sizes)
     stream, branch, heads = work.stream, work.branch, work.heads
-    normed = np.empty_like(stream)
+    normed, inside = np.empty_like(stream), work.mixed.shape[1]
+    of_stream = new_rounded(model.kind, len(rows.ids), sizes.width)
+    of_mixed = new_rounded(model.kind, len(rows.ids), inside)
+    of_inner = new_rounded(model.kind, len(rows.ids), sizes.hidden)
     scores = np.empty(rows.blocks.shape[1] * BLOCK, f32)
     whole = LayerTable(sizes, model.whole, model.head_kind)
     phase = 0
@@ -249,18 +258,20 @@ def take_part(call: Call, epoch: int, model: Model) -> None:
         layer = LayerTable(sizes, model.layers[number], model.kind)
         if number == 0 or model.whole[X0_STREAM]:
             begin(Turn(queue, phase), whole, number, work.embedded, stream)
-        project(Turn(queue, phase + 1), layer, stream, normed, heads)
+        project(Turn(queue, phase + 1), layer, stream, normed, of_stream, heads)
         place_heads(Turn(queue, phase + 2), layer, rows, stream, normed, heads)
         mix(Turn(queue, phase + 3), layer, rows, heads.queries, work.mixed, scores)
-        join(Turn(queue, phase + 4), layer, OUTPUT, work.mixed, branch, stream)
+        join(Turn(queue, phase + 4), layer, OUTPUT, work.mixed, of_mixed, branch, stream)
         if sizes.norm_after:
             add_normed(Turn(queue, phase + 5), layer, ATTENTION_OUT_NORM, branch, normed, stream)
-        widen(Turn(queue, phase + 6), layer, stream, normed, work.gate, work.inner)
-        join(Turn(queue, phase + 7), layer, DOWN, work.inner, branch, stream)
+        widen(Turn(queue, phase + 6), layer, stream, normed, of_stream, work.gate, work.inner)
+        join(Turn(queue, phase + 7), layer, DOWN, work.inner, of_inner, branch, stream)
         if sizes.norm_after:
             add_normed(Turn(queue, phase + 8), layer, FEED_FORWARD_OUT_NORM, branch, normed, stream)
         phase += PHASES
-    score(Turn(queue, phase), whole, rows.wanted, stream, normed, work.logits)
+    if rows.wanted.size:
+        of_wanted = new_rounded(model.head_kind, len(rows.wanted), sizes.width, 2)
+        score(Turn(queue, phase), whole, rows.wanted, stream, normed, of_wanted, work.logits)
     leave(door)
 
 
@@ -306,7 +317,7 @@ def arrays(job: Any, sizes: Any) -> StepArrays:
 def _stamp() -> int:
     """Return a hash of all code that is compiled into a step. numba's own stamp would see changes of one file alone."""
     text = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))
-    return int(hashlib.sha256(f"{text} {BLOCK} {TILE} {GROUP}".encode()).hexdigest()[:12], 16)
+    return int(hashlib.sha256(f"{text} {BLOCK} {TILE} {GROUP} {chosen()}".encode()).hexdigest()[:12], 16)
 
 
 def _build(stamp: int) -> Any:

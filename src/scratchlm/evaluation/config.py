@@ -139,8 +139,8 @@ class QuantizeConfig:
     out: Folder
     """Model folder to write."""
     to: Literal["int8", "int4"] = "int8"
-    """int8: one scale an output of a matrix. int4: one scale for 32 inputs of an output; the embedding and the head
-    stay in int8."""
+    """int8: a scale for 32 inputs of an output. int4: a scale and a minimum for them; embedding and head stay in
+    int8."""
     calibrate: str | None = None
     """Text that int4 is rounded for (GPTQ), so that the model's answers to it change little: a file, a folder or a
     source. Without, each weight goes to its nearest code."""

@@ -27,7 +27,7 @@ from scratchlm.model.config import ExpertsConfig
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.gptq import quantize_layers
 from scratchlm.model.quantizationconfig import QuantizationConfig
-from scratchlm.model.quantized import Int8, pack_int4, pack_int8, quantizable, replace, stored_as, unfit
+from scratchlm.model.quantized import pack, quantizable, replace
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 from scratchlm.tokens.base import Tokenizer
@@ -111,8 +111,7 @@ def quantize(config: QuantizeConfig) -> QuantizeResult:
 def to_nearest(decoder: Decoder, config: QuantizationConfig) -> None:
     """Round all matrices that are not quantized yet to their nearest codes."""
     for name, part in quantizable(decoder).items():
-        pack = pack_int8 if stored_as(name, part, config.to) is Int8 else pack_int4
-        replace(decoder, name, pack(part.weight))
+        replace(decoder, name, pack(name, part, config.to))
 
 
 def _by_gptq(decoder: Decoder, calibration: list[int]) -> None:
@@ -132,7 +131,7 @@ def _require_plain(config: QuantizeConfig, quantized: bool, adapted: bool, decod
         problems.append(f"{config.model}: has an adapter; merge it first: scratchlm export --to hf, then import")
     if isinstance(decoder.config.feed_forward, ExpertsConfig):
         problems.append(f"{config.model}: is a mixture of experts, which cannot be quantized here; export it to gguf")
-    raise_all(problems + [f"--to {config.to}: {problem}" for problem in unfit(decoder, config.to)][:3])
+    raise_all(problems)
 
 
 def _texts(config: QuantizeConfig, tokenizer: Tokenizer) -> tuple[list[int] | None, list[int], str]:

@@ -10,6 +10,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -27,11 +28,14 @@ from scratchlm.generation.weights import Weights
 from scratchlm.model.blocks import BLOCK, Blocks
 from scratchlm.model.decoder import Decoder
 
+if TYPE_CHECKING:
+    from scratchlm.compiled.decoder import CompiledDecoder
+
 PREFILL_CHUNK = 512
 """Most prompt tokens that one step reads: bounds how long the other texts wait, and the memory of the scores."""
 SHORT = 64
 """Prompt tokens that compiled code reads in a step beside the newest tokens of other texts, so that each weight is read
-once for all. For more, PyTorch is as fast."""
+once for all. More are read apart: by compiled code too where weights are whole numbers, elsewhere by PyTorch."""
 FIRST_BLOCKS = 32
 """Blocks that are held at first where the system does not give memory lazily."""
 ROWS = 64
@@ -275,15 +279,19 @@ class Engine:
         """Read a part of some prompts; after the last part of one, write its first token."""
         sizes = [self._part(request) for request in requests]
         parts = [request.seen[: request.cached + size] for request, size in zip(requests, sizes, strict=True)]
-        new, last = padded([part[-size:] for part, size in zip(parts, sizes, strict=True)])
-        lengths = [request.cached for request in requests]
-        cache = Paged(self.blocks, [request.blocks for request in requests], lengths, parts, sizes)
-        hidden = self.decoder.hidden(new.to(self.decoder.device), cache)
+        if self._compiled is not None and self._compiled.whole_numbers and not self._plainly:
+            self._step(self._compiled, requests, parts, sizes, [0] * len(requests))
+            hidden = None  # the last token of each prompt is left to the step that writes
+        else:
+            new, last = padded([part[-size:] for part, size in zip(parts, sizes, strict=True)])
+            lengths = [request.cached for request in requests]
+            cache = Paged(self.blocks, [request.blocks for request in requests], lengths, parts, sizes)
+            hidden = self.decoder.hidden(new.to(self.decoder.device), cache)
         self.tokens_read += sum(sizes)
         for request, size in zip(requests, sizes, strict=True):
             self._stored(request, size)
         rows = [row for row, request in enumerate(requests) if request.pending == 0]
-        if rows:
+        if rows and hidden is not None:
             self._write([requests[row] for row in rows], self.decoder.logits(hidden[rows, last[rows]]))
 
     def _propose(self, request: Request) -> None:
@@ -345,15 +353,27 @@ class Engine:
                 else torch.cat([row[:size] for row, size in zip(hidden, sizes, strict=True)])
             )
             return self.decoder.logits(rows)
+        counts = [request.pending + len(request.draft) for request in requests]
+        return self._step(self._compiled, requests, tails, counts, [1 + len(request.draft) for request in requests])
+
+    def _step(
+        self,
+        compiled: CompiledDecoder,
+        requests: Sequence[Request],
+        tails: Sequence[list[int]],
+        counts: Sequence[int],
+        wanted: Sequence[int],
+    ) -> Float[Tensor, "N V"]:
+        """Compute the last `counts` tokens of `tails` by compiled code; return the logits of the last `wanted`."""
         texts, places = list[Sequence[int]](), list[int]()
-        blocks, wanted = list[Sequence[int]](), list[int]()
-        for request, tail in zip(requests, tails, strict=True):
-            count = request.pending + len(request.draft)
-            texts += [tail[: len(tail) - count + 1 + ahead] for ahead in range(count)]
+        blocks, scored = list[Sequence[int]](), list[int]()
+        for request, tail, count, last in zip(requests, tails, counts, wanted, strict=True):
+            ends = range(len(tail) - count + 1, len(tail) + 1)
+            texts += [tail[max(0, end - self.reach) : end] for end in ends]
             places += range(request.cached, request.cached + count)
             blocks += [request.blocks] * count
-            wanted += range(len(texts) - 1 - len(request.draft), len(texts))
-        return self._compiled.step(texts, places, blocks, wanted)
+            scored += range(len(texts) - last, len(texts))
+        return compiled.step(texts, places, blocks, scored)
 
     def _stored(self, request: Request, new: int) -> None:
         """Note that positions were computed, and make the blocks that they filled known."""

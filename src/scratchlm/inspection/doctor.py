@@ -74,6 +74,7 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     devices = [torch.device(name) for name, ranks in there.items() if ranks]
     about["devices"] = ", ".join(device.type for device in devices)
     about["--dtype auto"] = "; ".join(f"{device.type}: {chosen_dtype('auto', device)}" for device in devices)
+    about["products of whole numbers"] = _whole_numbers()
     speed = {
         f"{device.type} {name}": product_peak(device, dtype) / 1e9
         for device in devices
@@ -99,6 +100,16 @@ def _shown(ranks: RanksFound) -> Table:
     for name, milliseconds in ranks.sums.items():
         table.add_row("all", f"sum of {name}", "", f"{milliseconds:,.2f} ms")
     return table
+
+
+def _whole_numbers() -> str:
+    """Return the instructions by which models in int8 and int4 are run, as `compiled/instructions.py` names them."""
+    try:
+        from scratchlm.compiled.instructions import CHOICES, chosen
+    except ImportError as error:
+        return f"numba does not work here: {error}"
+    name = chosen()
+    return name if CHOICES[name][1].tested else f"{name} (not tested on such a processor)"
 
 
 def _memory() -> str:

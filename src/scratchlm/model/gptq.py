@@ -21,13 +21,13 @@ from scratchlm.model.attention.base import AttentionContext
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.quantized import (
     GROUP,
-    Int4,
+    Quantized,
     fit_groups,
+    in_int4,
+    lay_out,
     nearest_codes,
     quantizable,
     replace,
-    stored_as,
-    tile_int4,
 )
 
 DAMPING = 0.01
@@ -36,10 +36,10 @@ COLUMNS = 128
 """Columns that are rounded before their errors reach all later ones: larger products, the same result."""
 
 
-def pack_gptq(weight: Float[Tensor, "O I"], moments: Float[Tensor, "I I"]) -> Int4:
+def pack_gptq(weight: Float[Tensor, "O I"], moments: Float[Tensor, "I I"]) -> Quantized:
     """Return the matrix in int4; `moments` is the sum of x x^T over inputs x of its layer.
 
-    The weights of an input that was always zero are rounded to nearest. The number of inputs must be a multiple of 32.
+    The weights of an input that was always zero are rounded to nearest.
     """
     weight, moments = weight.detach().float().clone(), moments.double()
     moments = moments + torch.diag((moments.diagonal() == 0).double())
@@ -47,7 +47,7 @@ def pack_gptq(weight: Float[Tensor, "O I"], moments: Float[Tensor, "I I"]) -> In
     spread = torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(moments)), upper=True).float()
     inputs = weight.size(1)
     codes = torch.empty_like(weight)
-    scales, minima = (torch.empty(weight.size(0), inputs // GROUP) for _ in range(2))
+    scales, minima = (torch.empty(weight.size(0), -(-inputs // GROUP)) for _ in range(2))
     for start in range(0, inputs, COLUMNS):
         end = min(start + COLUMNS, inputs)
         errors = torch.empty(weight.size(0), end - start)
@@ -61,7 +61,7 @@ def pack_gptq(weight: Float[Tensor, "O I"], moments: Float[Tensor, "I I"]) -> In
             errors[:, at - start] = error = (column - code * scale - minimum) / spread[at, at]
             weight[:, at:end] -= error[:, None] * spread[at, at:end]
         weight[:, end:] -= errors @ spread[start:end, end:]
-    return tile_int4(codes.to(torch.uint8), scales, minima)
+    return lay_out(codes.to(torch.uint8), scales, minima)
 
 
 @torch.no_grad()
@@ -78,9 +78,7 @@ def quantize_layers(
     entered = [decoder.entering(ids) for ids in texts]
     streams = [embedded for embedded, _ in entered]
     for number, block in enumerate(decoder.blocks):
-        chosen = {
-            name: part for name, part in quantizable(block).items() if stored_as(f"blocks.{name}", part, "int4") is Int4
-        }
+        chosen = {name: part for name, part in quantizable(block).items() if in_int4(f"blocks.{name}", part, "int4")}
 
         run = partial(_through, decoder, number, streams, entered)
         moments = _input_moments(chosen, run)

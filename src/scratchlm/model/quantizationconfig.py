@@ -15,7 +15,8 @@ class QuantizationConfig:
     """
 
     to: Literal["int8", "int4"] = "int8"
-    """int8: one scale an output. int4: one scale for 32 inputs of an output."""
-    method: Literal["nearest", "gptq"] = "nearest"
-    """nearest: each weight to its nearest code. gptq: weights that are still to be rounded make up for the errors of
-    those before them, as measured on calibration text (Frantar et al. 2022, arXiv 2210.17323)."""
+    """int8: a scale for 32 inputs of an output. int4: a scale and a minimum."""
+    method: Literal["nearest", "gptq", "stored"] = "nearest"
+    """nearest: each weight to its nearest code. stored: the codes of a GGUF file. gptq: weights that are still to be
+    rounded make up for the errors of those before them, as measured on calibration text (Frantar et al. 2022, arXiv
+    2210.17323)."""

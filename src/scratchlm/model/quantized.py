@@ -1,12 +1,15 @@
-"""Matrices of whole numbers: int8 with a scale an output, int4 with a scale and a minimum for each group of 32 inputs.
+"""Matrices of small whole numbers, and how what they are multiplied with is rounded to such numbers too.
 
-In int8 a weight is its code times its scale, so zero stays zero (symmetric quantization). In int4 it is its code times
-its scale plus its minimum (asymmetric), both in bf16, so that 16 codes span what a group holds: 5 bits a weight. A
-matrix of int4 lies in tiles of 128 outputs: for each input the codes of all outputs stand together, two in a byte. So
-a processor multiplies one input with many outputs at once and adds nothing across its lanes.
+Each group of 32 inputs of an output has a scale. In int8 a weight is its code times the scale, so zero stays zero
+(symmetric quantization): 8.5 bits a weight. In int4 it is its code times the scale plus a minimum (asymmetric), so that
+16 codes span what a group holds: 5 bits. Inputs are rounded to int8 with a scale for each 32 of them. So all products
+of a group are products of whole numbers, which a processor adds up four at a time, and only their sum is scaled.
+
+A matrix lies in tiles of 16 outputs. In a tile, four neighbouring inputs of an output stand together, then those of the
+next output: one load has four inputs of all 16 outputs. In int4 a byte holds an input and the one 16 further on.
 
 Sources: B. Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-Inference", arXiv 1712.05877; groups as in llama.cpp's Q4_1.
+Inference", arXiv 1712.05877; groups as in llama.cpp's Q8_0 and Q4_1.
 """
 
 from __future__ import annotations
@@ -20,127 +23,134 @@ from torch import Tensor, nn
 
 from scratchlm.model.quantizationconfig import QuantizationConfig
 
-TILE = 128
-"""Outputs of a tile of int4."""
+TILE = 16
+"""Outputs of a tile."""
 GROUP = 32
-"""Inputs that share a scale and a minimum in int4."""
+"""Inputs that share a scale."""
+FOUR = 4
+"""Inputs of an output that stand together."""
 MOST = 15
 """The largest int4 code; codes are 0 to 15."""
 SPANS_TRIED = (1.0, 0.975, 0.95, 0.925, 0.9, 0.875, 0.85, 0.825, 0.8)
 """Spans that a group of int4 is tried with, relative to the one that clips nothing."""
-OUTPUTS = 64 * TILE
+OUTPUTS = 512 * TILE
 """Outputs of a matrix that are unpacked at a time."""
 LARGEST = 127
-"""The largest int8 code; -128 is left out, so that a weight and its negative are rounded alike."""
+"""The largest int8 code; -128 is left out, so that a number and its negative are rounded alike."""
+SMALLEST = 1e-30
+"""Inputs whose largest magnitude is not above this are rounded to zero."""
+
+Codes = Int[Tensor, "O I"] | UInt8[Tensor, "O I"]
+
+
+def round_inputs(input: Float[Tensor, "*batch I"], twice: bool = False) -> Float[Tensor, "*batch I"]:
+    """Return inputs rounded to int8 times the scale of their group, in fp32. A group with no number becomes NaN.
+
+    With `twice`, what the first rounding leaves is rounded and added: about 15 bits.
+    """
+    if twice:
+        first = round_inputs(input)
+        return first + round_inputs(input.float() - first)
+    filled = F.pad(input.float(), (0, -input.size(-1) % GROUP))
+    groups = filled.view(*input.shape[:-1], -1, GROUP)
+    largest = groups.abs().amax(-1, keepdim=True)
+    codes = (groups * torch.where(largest > SMALLEST, LARGEST / largest, 0.0)).round()
+    return (codes * (largest / LARGEST)).flatten(-2)[..., : input.size(-1)]
 
 
 @dataclass
-class Int8:
-    """A matrix in int8."""
+class Quantized:
+    """A matrix in int8 or int4. Outputs fill up the last tile, and inputs the last group, with codes of 0."""
 
     codes: Tensor
-    """int8, shape `(outputs, inputs)`."""
+    """int8 `(tiles, groups, 8, TILE, 4)`, or uint8 `(tiles, groups, 4, TILE, 4)` with two codes of int4 in a byte."""
     scales: Tensor
-    """fp32, shape `(outputs,)`."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Outputs and inputs."""
-        return self.codes.shape[0], self.codes.shape[1]
+    """fp16, shape `(tiles, groups, TILE)`."""
+    minima: Tensor | None
+    """Of the same shape, in int4."""
+    shape: tuple[int, int]
+    """Outputs and inputs."""
 
     @property
     def nbytes(self) -> int:
         """Bytes it takes."""
-        return self.codes.nbytes + self.scales.nbytes
-
-    def rows(self, which: Int[Tensor, "*some"]) -> Float[Tensor, "*some I"]:
-        """Return the weights of some outputs in fp32, as an embedding is read."""
-        return self.codes[which] * self.scales[which][..., None]
-
-    def unpacked(self, first: int = 0, last: int | None = None) -> Float[Tensor, "O I"]:
-        """Return the weights of all outputs, or of those from `first` to `last`, in fp32."""
-        return self.codes[first:last] * self.scales[first:last, None]
-
-    def product(self, input: Float[Tensor, "*batch I"], first: int, last: int) -> Float[Tensor, "*batch O"]:
-        """Multiply with some outputs' weights; codes are exact in bf16, and scales multiply the sums."""
-        return F.linear(input, self.codes[first:last].to(input.dtype)) * self.scales[first:last]
-
-
-@dataclass
-class Int4:
-    """A matrix in int4."""
-
-    codes: Tensor
-    """uint8, shape `(tiles, inputs, TILE / 2)`: output r of a tile in the lower half of a byte, r + 64 in the upper."""
-    scales: Tensor
-    """bf16, shape `(tiles, groups, TILE)`."""
-    minima: Tensor
-    """bf16, of the same shape."""
-    outputs: int
-    """Outputs of the matrix; the last tile is filled up with zeros."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Outputs and inputs."""
-        return self.outputs, self.codes.shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes it takes."""
-        return self.codes.nbytes + self.scales.nbytes + self.minima.nbytes
+        return self.codes.nbytes + self.scales.nbytes + (0 if self.minima is None else self.minima.nbytes)
 
     def rows(self, which: Int[Tensor, "*some"]) -> Float[Tensor, "*some I"]:
         """Return the weights of some outputs in fp32, as an embedding is read."""
         tile, place = which // TILE, which % TILE
-        both = self.codes[tile, :, place % (TILE // 2)]  # (*some, I)
-        codes = torch.where(place[..., None] < TILE // 2, both & 15, both >> 4)
-        scales, minima = (
-            each[tile, :, place].float().repeat_interleave(GROUP, -1) for each in (self.scales, self.minima)
-        )
-        return codes * scales + minima
+        codes = self.codes[tile, :, :, place]  # (*some, groups, 8 or 4, 4)
+        if self.minima is not None:
+            codes = torch.cat([codes & MOST, codes >> 4], -2)
+        weights = codes.flatten(-2) * self.scales[tile, :, place].float()[..., None]
+        if self.minima is not None:
+            weights = weights + self.minima[tile, :, place].float()[..., None]
+        return weights.flatten(-2)[..., : self.shape[1]]
 
     def unpacked(self, first: int = 0, last: int | None = None) -> Float[Tensor, "O I"]:
         """Return the weights of all outputs, or of those from `first` to `last`, in fp32."""
-        last = self.outputs if last is None else min(last, self.outputs)
+        last = self.shape[0] if last is None else min(last, self.shape[0])
         tiles = slice(first // TILE, -(-last // TILE))
-        codes = torch.cat([self.codes[tiles] & 15, self.codes[tiles] >> 4], dim=-1)  # (tiles, I, TILE)
-        scales, minima = (each[tiles].float().repeat_interleave(GROUP, 1) for each in (self.scales, self.minima))
-        weights = codes * scales + minima
-        return weights.transpose(1, 2).flatten(0, 1)[first - tiles.start * TILE :][: last - first].contiguous()
+        codes = self.codes[tiles]
+        if self.minima is not None:
+            codes = torch.cat([codes & MOST, codes >> 4], 2)
+        weights = codes * self.scales[tiles].float()[:, :, None, :, None]
+        if self.minima is not None:
+            weights = weights + self.minima[tiles].float()[:, :, None, :, None]
+        rows = weights.permute(0, 3, 1, 2, 4).flatten(2).flatten(0, 1)  # outputs, inputs
+        return rows[first - tiles.start * TILE :][: last - first, : self.shape[1]].contiguous()
 
-    def product(self, input: Float[Tensor, "*batch I"], first: int, last: int) -> Float[Tensor, "*batch O"]:
-        """Multiply with some outputs' weights, rounded to the input's number format."""
-        return F.linear(input, self.unpacked(first, last).to(input.dtype))
 
-
-Quantized = Int8 | Int4
+TWICE = ("head", "embedding")
+"""Layers whose inputs are rounded twice: they decide between all tokens."""
 SMALL = ("value_embedding.gate", "router", "classifier")
 """Layers that decide much with few weights, which stay as they are."""
-
-
-def pack_int8(weight: Float[Tensor, "O I"]) -> Int8:
-    """Round each output's weights to the nearest of 255 even steps up to its largest magnitude."""
-    weight = weight.detach().float()
-    scales = weight.abs().amax(1) / LARGEST
-    codes = (weight / scales.clamp_min(torch.finfo(torch.float32).tiny)[:, None]).round()
-    return Int8(codes.clamp(-LARGEST, LARGEST).to(torch.int8), scales)
-
-
 Groups = Float[Tensor, "O groups"]
 
 
+def lay_out(codes: Codes, scales: Groups, minima: Groups | None = None) -> Quantized:
+    """Lay codes, scales and minima out in tiles. Codes of int4, which have minima, are 0 to 15."""
+    outputs, inputs = codes.shape
+    missing = -outputs % TILE
+    filled = F.pad(codes, (0, -inputs % GROUP, 0, missing))
+    tiled = filled.view(-1, TILE, filled.size(1) // GROUP, GROUP // FOUR, FOUR).permute(0, 2, 3, 1, 4)
+    if minima is not None:
+        tiled = tiled[:, :, : GROUP // FOUR // 2] | tiled[:, :, GROUP // FOUR // 2 :] << 4
+
+    def in_tiles(values: Tensor) -> Tensor:
+        return F.pad(values, (0, 0, 0, missing)).view(-1, TILE, values.size(1)).transpose(1, 2).half().contiguous()
+
+    return Quantized(
+        tiled.contiguous(), in_tiles(scales), None if minima is None else in_tiles(minima), (outputs, inputs)
+    )
+
+
+def in_groups(weight: Float[Tensor, "O I"]) -> Float[Tensor, "O groups G"]:
+    """Return the groups of a matrix; its last column is repeated to fill the last one up, which changes no span."""
+    missing = -weight.size(1) % GROUP
+    return torch.cat([weight, weight[:, -1:].expand(-1, missing)], 1).view(len(weight), -1, GROUP)
+
+
+def pack_int8(weight: Float[Tensor, "O I"]) -> Quantized:
+    """Round each weight to the nearest of 255 even steps up to the largest magnitude of its group."""
+    groups = in_groups(weight.detach().float())
+    scales = (groups.abs().amax(2) / LARGEST).half().float()
+    codes = torch.where(scales[..., None] == 0, 0.0, groups / scales[..., None]).round().clamp(-LARGEST, LARGEST)
+    return lay_out(codes.to(torch.int8).flatten(1)[:, : weight.size(1)], scales)
+
+
 def fit_groups(weight: Float[Tensor, "O I"]) -> tuple[Groups, Groups]:
-    """Return scale and minimum of each group, as bf16 holds them: of the spans tried, the one with the least error.
+    """Return scale and minimum of each group, as fp16 holds them: of the spans tried, the one with the least error.
 
     The largest reaches from a group's smallest weight to its largest. Shorter ones clip these two and round the others
     better.
     """
-    groups = weight.view(len(weight), -1, GROUP)
+    groups = in_groups(weight)
     low, high = groups.aminmax(dim=2, keepdim=True)
     best, least = (torch.zeros_like(low), low), torch.full_like(low, torch.inf)
     for span in SPANS_TRIED:
         clipped = (1 - span) / 2 * (high - low)
-        scale, minimum = (each.bfloat16().float() for each in ((high - low) * span / MOST, low + clipped))
+        scale, minimum = (each.half().float() for each in ((high - low) * span / MOST, low + clipped))
         error = (nearest_codes(groups, scale, minimum) * scale + minimum - groups).square().sum(2, keepdim=True)
         best = (torch.where(error < least, scale, best[0]), torch.where(error < least, minimum, best[1]))
         least = torch.minimum(error, least)
@@ -154,27 +164,15 @@ def nearest_codes(weight: Tensor, scale: Tensor, minimum: Tensor) -> Tensor:
 
 def round_int4(weight: Float[Tensor, "O I"], scales: Groups, minima: Groups) -> UInt8[Tensor, "O I"]:
     """Return the nearest codes with given scales and minima."""
-    wide, low = (each.repeat_interleave(GROUP, 1) for each in (scales, minima))
-    return nearest_codes(weight, wide, low).to(torch.uint8)
+    codes = nearest_codes(in_groups(weight), scales[..., None], minima[..., None])
+    return codes.to(torch.uint8).flatten(1)[:, : weight.size(1)]
 
 
-def tile_int4(codes: UInt8[Tensor, "O I"], scales: Groups, minima: Groups) -> Int4:
-    """Lay codes, scales and minima out in tiles."""
-    missing = -codes.size(0) % TILE
-    halves = F.pad(codes, (0, 0, 0, missing)).view(-1, 2, TILE // 2, codes.size(1))
-    both = (halves[:, 0] | halves[:, 1] << 4).transpose(1, 2).contiguous()
-
-    def tiled(values: Tensor) -> Tensor:
-        return F.pad(values, (0, 0, 0, missing)).view(-1, TILE, values.size(1)).transpose(1, 2).bfloat16().contiguous()
-
-    return Int4(both, tiled(scales), tiled(minima), codes.size(0))
-
-
-def pack_int4(weight: Float[Tensor, "O I"]) -> Int4:
-    """Round each weight to the nearest of its group's 16 steps. The number of inputs must be a multiple of 32."""
+def pack_int4(weight: Float[Tensor, "O I"]) -> Quantized:
+    """Round each weight to the nearest of its group's 16 steps."""
     weight = weight.detach().float().contiguous()
     scales, minima = fit_groups(weight)
-    return tile_int4(round_int4(weight, scales, minima), scales, minima)
+    return lay_out(round_int4(weight, scales, minima), scales, minima)
 
 
 class QuantizedWeight(nn.Module):
@@ -186,12 +184,13 @@ class QuantizedWeight(nn.Module):
     def __init__(self, matrix: Quantized) -> None:
         super().__init__()
         self.shape = matrix.shape
+        self.twice = False
+        """Whether inputs are rounded twice."""
         self.dtype: torch.dtype | None = None
         """Number format that inputs and weights are multiplied in; None for that of the input."""
         self.codes = nn.Parameter(matrix.codes, requires_grad=False)
         self.scales = nn.Parameter(matrix.scales, requires_grad=False)
-        minima = matrix.minima if isinstance(matrix, Int4) else None
-        self.minima = None if minima is None else nn.Parameter(minima, requires_grad=False)
+        self.minima = None if matrix.minima is None else nn.Parameter(matrix.minima, requires_grad=False)
 
     @property
     def stored(self) -> list[Tensor]:
@@ -201,9 +200,7 @@ class QuantizedWeight(nn.Module):
     @property
     def matrix(self) -> Quantized:
         """The matrix."""
-        if self.minima is None:
-            return Int8(self.codes, self.scales)
-        return Int4(self.codes, self.scales, self.minima, self.shape[0])
+        return Quantized(self.codes, self.scales, self.minima, self.shape)
 
     @property
     def weight(self) -> Float[Tensor, "O I"]:
@@ -211,10 +208,15 @@ class QuantizedWeight(nn.Module):
         return self.matrix.unpacked()
 
     def product(self, input: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
-        """Return what a linear layer with these weights answers, without bias; some outputs are unpacked at a time."""
-        matrix, parts = self.matrix, range(0, self.shape[0], OUTPUTS)
-        rounded = input.to(self.dtype or input.dtype)
-        products = [matrix.product(rounded, at, at + OUTPUTS) for at in parts]
+        """Return what a linear layer with these weights answers to rounded inputs, without bias.
+
+        Some outputs are unpacked at a time. The plain form of `compiled/products.py`.
+        """
+        dtype = self.dtype or input.dtype
+        matrix, rounded = self.matrix, round_inputs(input, self.twice).to(dtype)
+        products = [
+            F.linear(rounded, matrix.unpacked(at, at + OUTPUTS).to(dtype)) for at in range(0, self.shape[0], OUTPUTS)
+        ]
         return (products[0] if len(products) == 1 else torch.cat(products, -1)).to(input.dtype)
 
 
@@ -251,35 +253,30 @@ def quantizable(network: nn.Module) -> dict[str, nn.Linear | nn.Embedding]:
     }
 
 
-def stored_as(name: str, part: nn.Linear | nn.Embedding, to: str) -> type[Quantized]:
-    """Return the form that a layer's matrix takes: int4 within blocks where that is asked for, int8 elsewhere."""
-    return Int4 if to == "int4" and isinstance(part, nn.Linear) and name.startswith("blocks.") else Int8
+def in_int4(name: str, part: nn.Linear | nn.Embedding, to: str) -> bool:
+    """Return whether a layer's matrix is stored in int4: one within blocks, where that is asked for."""
+    return to == "int4" and isinstance(part, nn.Linear) and name.startswith("blocks.")
 
 
-def unfit(network: nn.Module, to: str) -> list[str]:
-    """Return what is wrong with the layers that cannot take the form that is asked for."""
-    return [
-        f"{name} has {part.weight.size(1)} inputs: int4 needs a multiple of {GROUP}; use int8"
-        for name, part in quantizable(network).items()
-        if stored_as(name, part, to) is Int4 and part.weight.size(1) % GROUP
-    ]
+def pack(name: str, part: nn.Linear | nn.Embedding, to: str) -> Quantized:
+    """Return a layer's matrix rounded to the nearest codes of its form."""
+    return (pack_int4 if in_int4(name, part, to) else pack_int8)(part.weight)
 
 
 def quantize_outline(network: nn.Module, config: QuantizationConfig) -> None:
     """Put quantized layers without memory in the places of plain ones, to be given stored tensors."""
     for name, part in quantizable(network).items():
-        replace(network, name, _outline(part.weight, stored_as(name, part, config.to)))
+        replace(network, name, _outline(part.weight, in_int4(name, part, config.to)))
 
 
-def _outline(weight: Tensor, form: type[Quantized]) -> Quantized:
+def _outline(weight: Tensor, int4: bool) -> Quantized:
     outputs, inputs = weight.shape
-    tiles = -(-outputs // TILE)
+    tiles, groups = -(-outputs // TILE), -(-inputs // GROUP)
     with torch.device("meta"):
-        if form is Int8:
-            return Int8(torch.empty(outputs, inputs, dtype=torch.int8), torch.empty(outputs))
-        codes = torch.empty(tiles, inputs, TILE // 2, dtype=torch.uint8)
-        scales, minima = (torch.empty(tiles, inputs // GROUP, TILE, dtype=torch.bfloat16) for _ in range(2))
-        return Int4(codes, scales, minima, outputs)
+        fours = GROUP // FOUR // (2 if int4 else 1)
+        codes = torch.empty(tiles, groups, fours, TILE, FOUR, dtype=torch.uint8 if int4 else torch.int8)
+        scales, minima = (torch.empty(tiles, groups, TILE, dtype=torch.float16) for _ in range(2))
+        return Quantized(codes, scales, minima if int4 else None, (outputs, inputs))
 
 
 def multiply_in(network: nn.Module, dtype: torch.dtype) -> None:
@@ -305,7 +302,6 @@ def unpack(network: nn.Module) -> None:
 def replace(network: nn.Module, name: str, matrix: Quantized) -> None:
     """Put a quantized layer in the place of a plain one."""
     part = network.get_submodule(name)
-    if isinstance(part, nn.Linear):
-        network.set_submodule(name, QuantizedLinear(matrix, part.bias))
-    else:
-        network.set_submodule(name, QuantizedEmbedding(matrix))
+    new = QuantizedLinear(matrix, part.bias) if isinstance(part, nn.Linear) else QuantizedEmbedding(matrix)
+    new.twice = name in TWICE
+    network.set_submodule(name, new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -65,7 +66,8 @@ def import_model(config: ImportConfig) -> Transfer:
         elif config.base is not None:
             model, architecture = _with_base(source, config.base), "scratchlm"
         else:
-            model, family = _reader(source)(source, None if config.dtype == "stored" else DTYPES[config.dtype])
+            dtype = None if config.dtype == "stored" or config.dtype == "quantized" else DTYPES[config.dtype]
+            model, family = _reader(source, config.dtype == "quantized")(source, dtype)
             architecture = family.architecture
             if fetched:
                 model.provenance |= {"source": config.source, "revision": source.name}
@@ -95,12 +97,14 @@ def _with_base(source: Path, base: Path) -> SavedModel:
     return load_model(find_model(source), None, find_model(base))
 
 
-def _reader(source: Path) -> Callable[[Path, torch.dtype | None], tuple[SavedModel, Family]]:
+def _reader(source: Path, packed: bool) -> Callable[[Path, torch.dtype | None], tuple[SavedModel, Family]]:
     """Return the reader of a file's format, imported when it is needed."""
     if source.suffix == ".gguf":
         from scratchlm.weights.ggufs.reading import read_gguf
 
-        return read_gguf
+        return partial(read_gguf, packed=packed)
+    if packed:
+        raise UserError(f"--dtype quantized: {source} is no .gguf file; import it as stored, then scratchlm quantize")
     if source.suffix == ".bin":
         from scratchlm.weights.llama2c import read_llama2c
 

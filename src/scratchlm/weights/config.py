@@ -29,8 +29,9 @@ class ImportConfig:
     base: Folder | None = None
     """Base model of the adapter, where `source` is a folder of PEFT; or the new path of the base model of a run or
     model folder."""
-    dtype: Literal["stored", "fp32", "bf16", "fp16"] = "stored"
-    """Precision of the weights in the folder; stored keeps that of each tensor."""
+    dtype: Literal["stored", "fp32", "bf16", "fp16", "quantized"] = "stored"
+    """Precision of the weights in the folder; stored: that of each tensor, dequantized; quantized: the matrices of a
+    .gguf file in int8 or int4, with the codes of Q8_0, Q4_0, Q4_1 and Q4_K."""
     force: bool = False
     """Replace an existing model in the folder."""
     json: bool = False

@@ -16,6 +16,7 @@ from scratchlm.weights.checkpoint import SavedModel
 from scratchlm.weights.families.family import Family
 from scratchlm.weights.ggufs.file import GGUFFile
 from scratchlm.weights.ggufs.layout import Described, Layout, shape_of
+from scratchlm.weights.ggufs.packed import PackedGGUF, read_packed
 from scratchlm.weights.ggufs.tokens import read_vocabulary
 from scratchlm.weights.mapping import expand, from_hf, shapes
 from scratchlm.weights.tensors import StoredTensors
@@ -44,13 +45,15 @@ class AsTheirs(StoredTensors):
         return self._layout.converted(name, tensor if expert is None else tensor[expert], back=True)
 
 
-def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel, Family]:
+def read_gguf(path: Path, dtype: torch.dtype | None = None, packed: bool = False) -> tuple[SavedModel, Family]:
     """Read a model from a GGUF file, dequantized to `dtype`, or to the dtype of each tensor's precision.
+
+    With `packed`, matrices are kept in whole numbers.
 
     Raises `UserError` for a file that is truncated or no GGUF, an unsupported architecture, precision or tokenizer, and
     tensors that do not fit, all together.
     """
-    file = GGUFFile(path)
+    file = PackedGGUF(path) if packed else GGUFFile(path)
     if EMBEDDING not in file:
         raise UserError(f"{path}: {EMBEDDING}: missing; restore the file")
     before = f"{file.architecture}."
@@ -66,7 +69,11 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
     expected = shapes(config)
     wanted = [name for each in expand(family.rules, config, expected) for name in each.theirs]
     layout = Layout(file.architecture, config.layers, grouped(config).head_dim)
-    decoder = from_hf(AsTheirs(file, layout, wanted), family.rules, config, family.ignored, dtype)
+    theirs, quantization = AsTheirs(file, layout, wanted), None
+    if packed:
+        decoder, quantization = read_packed(theirs, family.rules, config, family.ignored, str(path))
+    else:
+        decoder = from_hf(theirs, family.rules, config, family.ignored, dtype)
     with intact(path, "GGUF file"):
         tokenizer = tokenizer_of(read_vocabulary(file.metadata, str(path)))
     if tokenizer.vocabulary_size > config.vocabulary_size:
@@ -85,5 +92,6 @@ def read_gguf(path: Path, dtype: torch.dtype | None = None) -> tuple[SavedModel,
         template=ChatTemplate(tokenizer, template) if template else None,
         generation={"stop_ids": sorted({int(id) for id in ends if id is not None})},
         provenance={"source": path.name, "family": family.model_type, "licence": licence},
+        quantization=quantization,
     )
     return model, family
