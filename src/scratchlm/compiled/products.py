@@ -28,7 +28,7 @@ from scratchlm.compiled.vectors import (
     as_floats,
     byte_dots,
     fill,
-    fill_ints,
+    fill_sums,
     high,
     larger,
     largest_of,
@@ -166,7 +166,7 @@ def multiply_square(w: Any, v: Any, x: Any, b: int, out: Any, output: int) -> No
 @njit(nogil=True, error_model="numpy", forceinline=True)
 def bytes_dots(codes: int, inputs: int, sum: Any) -> Any:
     """Return for 16 outputs of int8 the sum of the products of 32 codes with 32 input codes, whose own sum is given."""
-    sums = fill_ints(i32(-OFFSET) * sum)
+    sums = fill_sums(i32(-OFFSET) * sum)
     for four in range(GROUP // 4):
         sums = byte_dots(sums, load_bytes(codes + 64 * four), repeat_four(inputs + 4 * four))
     return sums

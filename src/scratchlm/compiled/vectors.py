@@ -107,7 +107,7 @@ def high(builder: Any, codes: Any) -> Any:
 
 
 @operation(ints, types.int32)
-def fill_ints(builder: Any, value: Any) -> Any:
+def fill_sums(builder: Any, value: Any) -> Any:
     """Return one whole number 16 times."""
     return _everywhere(builder, value, LANES)
 
