@@ -17,6 +17,7 @@ from scratchlm.model.blocks import BLOCK
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import add_adapter, use_adapter
 from scratchlm.model.loraconfig import LoRAConfig
+from scratchlm.model.quantized import pack, quantizable, replace
 from toys import random_decoder, random_ids, toy_config
 
 pytestmark = pytest.mark.xdist_group("compiled")
@@ -49,6 +50,31 @@ def test_texts_of_one_compiled_engine_are_those_of_plain_generation(name: str) -
     engine.finish(requests)
     for request in requests:
         assert request.new == list(generate_ids(decoder, request.prompt, request.config))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["int8", "int4"])
+def test_texts_of_a_quantized_engine_are_those_that_each_is_alone(to: str) -> None:
+    decoder, chance, shared = toy(), random.Random(0), random_ids(1, 100, seed=99)[0].tolist()
+    for path, part in quantizable(decoder).items():
+        replace(decoder, path, pack(path, part, to))
+    requests = []
+    for number in range(12):  # some begin alike, most prompts are longer than what is read beside other texts
+        begun = shared[: chance.choice([0, 40, 90])]
+        prompt = begun + random_ids(1, chance.randrange(1, 90), seed=number)[0].tolist()
+        config = SamplingConfig(max_tokens=chance.randrange(1, 60), temperature=chance.choice([0.0, 0.8]), seed=number)
+        requests.append((prompt, config))
+
+    def all_of(engine: Engine, chosen: list[tuple[list[int], SamplingConfig]]) -> list[list[int]]:
+        asked = [Request(prompt, config) for prompt, config in chosen]
+        engine.finish(asked)
+        return [request.new for request in asked]
+
+    together = all_of(Engine(decoder, rows=5, blocks=12, compiled=True), requests)
+    assert together == [all_of(Engine(decoder, compiled=True), [each])[0] for each in requests]
+    plain = all_of(Engine(decoder, rows=5), requests)
+    assert [len(each) for each in plain] == [len(each) for each in together]
+    assert sum(one[:3] == other[:3] for one, other in zip(plain, together, strict=True)) > 6
 
 
 def test_weights_that_change_between_two_texts_are_the_ones_that_write() -> None:

@@ -67,4 +67,4 @@ def test_a_model_keeps_its_codes(precision: str, to: str, tmp_path: Path, capsys
 def test_only_a_gguf_file_can_be_kept_in_whole_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "folder").mkdir()
     said = fails(capsys, "import", tmp_path / "folder", "--out", tmp_path / "out", "--dtype", "quantized")
-    assert "is no .gguf file; import it as stored, then scratchlm quantize" in said
+    assert "is no .gguf file; import it as stored, then quantize it" in said

@@ -95,7 +95,8 @@ class CompiledDecoder:
     """Computes steps of a decoder. One step at a time; threads of the machine share it."""
 
     def __init__(self, decoder: Decoder, blocks: Blocks, threads: int = 1) -> None:
-        """Build the tables. The decoder must be one for which `unsupported` returns None."""
+        """Build the tables. The decoder must be one for which `unsupported` returns None, and the cache in fp32."""
+        assert blocks.dtype == torch.float32
         self.decoder, self.blocks = decoder, blocks
         self._held: list[Tensor] = []
         config = decoder.config
@@ -111,8 +112,8 @@ class CompiledDecoder:
         kind = _kind(next(iter(_matrices(_blocks(decoder)[0]).values())))
         self._sizes = _sizes(decoder, CHUNKS * threads, blocks.count)
         self._model = Model(self._sizes.record(), layers, whole, KINDS[kind], KINDS[_kind(_head(decoder))])
-        self.whole_numbers = KINDS[kind].ndim == 3
-        """Whether the layers' weights are whole numbers, of which rows are the same alone and together."""
+        self.reads_prompts = KINDS[kind].ndim == 3
+        """Whether it reads prompts too: with weights in whole numbers it is faster than PyTorch, and exact."""
         self._arrays = self._buffers(1, 1)
         self._gather(threads)
 

@@ -69,7 +69,7 @@ def every_other(builder: Any, vector: Any) -> tuple[Any, Any]:
     return even, odd
 
 
-def filled(kind: Any, number: int) -> Any:
+def filled(kind: Any, number: float) -> Any:
     """Return a constant vector of one number."""
     return ir.Constant(kind, [number] * kind.count)
 
@@ -150,7 +150,8 @@ class Vnni(Portable):
 
     def _dots(self, builder: Any, sums: Any, unsigned: Any, signed: Any) -> Any:
         count = 512 // self._bits
-        pieces = zip(*(parts(builder, each, count) for each in (sums, unsigned, signed)), strict=True)
+        as_words = [sums, *(builder.bitcast(each, WORDS) for each in (unsigned, signed))]  # as LLVM 20 wants them
+        pieces = zip(*(parts(builder, each, count) for each in as_words), strict=True)
         name = f"llvm.x86.avx512.vpdpbusd.{self._bits}"
         added = [call(builder, name, total.type, total, u, s) for total, u, s in pieces]
         return joined(builder, added)

@@ -54,8 +54,7 @@ f32, i32, u32 = np.float32, np.int32, np.uint32
 LINE, AHEAD = 64, 2304
 """Bytes of a line of memory, and how far ahead of the weight in use memory is read.
 
-The processor's own reading ahead stops at each page of 4 KiB. In some minutes of a shared machine one thread read int8
-a quarter faster with ours, in others hardly.
+The processor's own reading ahead stops at each page of 4 KiB.
 """
 
 
@@ -72,7 +71,7 @@ class Rounded(NamedTuple):
 
 
 def number(stored: Any) -> Any:
-    """Return a stored weight as fp32, without its scale."""
+    """Return a stored weight as fp32."""
     raise RuntimeError("only compiled code calls it")
 
 
@@ -283,19 +282,19 @@ def round_group(inputs: int, codes: int, group: int, scales: Any, sums: Any) -> 
     sums[group] = total_of(p) + total_of(q)
 
 
-def new_rounded(kind: Any, rows: int, inputs: int, times: int = 1) -> Any:
+def new_rounded(kind: Any, rows: int, inputs: int, passes: int = 1) -> Any:
     """Return room for rows rounded once or twice; none where matrices of this kind meet unrounded rows."""
     raise RuntimeError("only compiled code calls it")
 
 
 @overload(new_rounded, jit_options={"nogil": True, "error_model": "numpy"}, strict=False)
-def _new_rounded(kind: Any, rows: Any, inputs: Any, times: Any = 1) -> Any:
-    def room(kind: Any, rows: int, inputs: int, times: int = 1) -> Any:
-        groups = times * ((inputs + GROUP - 1) // GROUP)
+def _new_rounded(kind: Any, rows: Any, inputs: Any, passes: Any = 1) -> Any:
+    def room(kind: Any, rows: int, inputs: int, passes: int = 1) -> Any:
+        groups = passes * ((inputs + GROUP - 1) // GROUP)
         codes = np.empty((rows, GROUP * groups), np.int8)
         return Rounded(codes, np.empty((rows, groups), f32), np.empty((rows, groups), i32))
 
-    def none(kind: Any, rows: int, inputs: int, times: int = 1) -> Any:
+    def none(kind: Any, rows: int, inputs: int, passes: int = 1) -> Any:
         return Rounded(np.empty((0, 0), np.int8), np.empty((0, 0), f32), np.empty((0, 0), i32))
 
     return room if kind.ndim == 3 else none

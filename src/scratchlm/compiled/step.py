@@ -70,7 +70,7 @@ from scratchlm.compiled.tables import (
     Turn,
 )
 from scratchlm.model.blocks import BLOCK
-from scratchlm.model.quantized import GROUP, TILE
+from scratchlm.model.quantized import GROUP, LARGEST, SMALLEST, TILE
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
@@ -317,7 +317,9 @@ def arrays(job: Any, sizes: Any) -> StepArrays:
 def _stamp() -> int:
     """Return a hash of all code that is compiled into a step. numba's own stamp would see changes of one file alone."""
     text = "".join(path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))
-    return int(hashlib.sha256(f"{text} {BLOCK} {TILE} {GROUP} {chosen()}".encode()).hexdigest()[:12], 16)
+    return int(
+        hashlib.sha256(f"{text} {BLOCK} {TILE} {GROUP} {LARGEST} {SMALLEST} {chosen()}".encode()).hexdigest()[:12], 16
+    )
 
 
 def _build(stamp: int) -> Any:

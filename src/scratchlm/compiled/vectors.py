@@ -15,10 +15,27 @@ from numba import types
 from numba.core.datamodel import models
 from numba.core.extending import intrinsic, register_model
 
-from scratchlm.compiled.instructions import BYTES, CHOICES, LANES, WORDS, byte, call, chosen, filled, short, word
+from scratchlm.compiled.instructions import (
+    BYTES,
+    CHOICES,
+    LANES,
+    WORDS,
+    byte,
+    call,
+    chosen,
+    filled,
+    short,
+    target,
+    word,
+)
 
 real, half = ir.FloatType(), ir.HalfType()
 REALS = ir.VectorType(real, LANES)
+FEATURES = target()[1]
+FUSED = "fma" in FEATURES or "neon" in FEATURES
+"""Whether the processor multiplies and adds with one rounding; LLVM would call a function for each number elsewhere."""
+HALVES = "f16c" in FEATURES or "neon" in FEATURES
+"""Whether the processor reads fp16."""
 WAY = CHOICES[chosen()][1]
 """How this processor adds up products."""
 OFFSET = WAY.offset
@@ -145,13 +162,27 @@ def load_floats(builder: Any, address: Any) -> Any:
 @operation(floats, place)
 def load_halves(builder: Any, address: Any) -> Any:
     """Return the 16 fp16 numbers at an address as fp32."""
-    return builder.fpext(builder.load(_at(builder, address, ir.VectorType(half, LANES)), align=2), REALS)
+    if HALVES:
+        return builder.fpext(builder.load(_at(builder, address, ir.VectorType(half, LANES)), align=2), REALS)
+    return _widened(builder, builder.load(_at(builder, address, ir.VectorType(short, LANES)), align=2), REALS, WORDS)
+
+
+def _widened(builder: Any, bits: Any, reals: Any, words: Any) -> Any:
+    """Build fp32 from the bits of finite fp16: exponent and mantissa shifted into place, the exponent raised by 112."""
+    constant = filled if isinstance(words, ir.VectorType) else lambda kind, value: ir.Constant(kind, value)
+    wide = builder.zext(bits, words)
+    size = builder.shl(builder.and_(wide, constant(words, 0x7FFF)), constant(words, 13))
+    sign = builder.shl(builder.and_(wide, constant(words, 0x8000)), constant(words, 16))
+    value = builder.fmul(builder.bitcast(size, reals), constant(reals, 2.0**112))
+    return builder.bitcast(builder.or_(builder.bitcast(value, words), sign), reals)
 
 
 @operation(number, place)
 def load_half(builder: Any, address: Any) -> Any:
     """Return the fp16 number at an address as fp32."""
-    return builder.fpext(builder.load(_at(builder, address, half), align=2), real)
+    if HALVES:
+        return builder.fpext(builder.load(_at(builder, address, half), align=2), real)
+    return _widened(builder, builder.load(_at(builder, address, short), align=2), real, word)
 
 
 @operation(floats, floats, floats)
@@ -162,7 +193,9 @@ def times(builder: Any, a: Any, b: Any) -> Any:
 
 @operation(floats, floats, floats, floats)
 def add_product(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """Return a * b + c, rounded once."""
+    """Return a * b + c, rounded once where the processor can."""
+    if not FUSED:
+        return builder.fadd(builder.fmul(a, b), c)
     return call(builder, f"llvm.fma.v{LANES}f32", REALS, a, b, c)
 
 

@@ -84,8 +84,8 @@ class QuantizeResult(Result):
 def quantize(config: QuantizeConfig) -> QuantizeResult:
     """Quantize a model, measure both, and write the new one.
 
-    Raises `UserError` for a model that is quantized already, has adapters, or has a shape that int4 does not fit, and
-    for a text that is too short.
+    Raises `UserError` for a model that is quantized already, has adapters or is a mixture of experts, and for a text
+    that is too short.
     """
     set_threads(config.threads)
     folder = find_model(config.model)

@@ -276,10 +276,10 @@ class Engine:
         request.cached = 0
 
     def _read(self, requests: Sequence[Request]) -> None:
-        """Read a part of some prompts; after the last part of one, write its first token."""
+        """Read a part of some prompts. Where that was the last part of one, write its first token."""
         sizes = [self._part(request) for request in requests]
         parts = [request.seen[: request.cached + size] for request, size in zip(requests, sizes, strict=True)]
-        if self._compiled is not None and self._compiled.whole_numbers and not self._plainly:
+        if self._compiled is not None and self._compiled.reads_prompts and not self._plainly:
             self._step(self._compiled, requests, parts, sizes, [0] * len(requests))
             hidden = None  # the last token of each prompt is left to the step that writes
         else:

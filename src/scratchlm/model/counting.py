@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.decoder import outline
 
-BITS = {"fp32": 32.0, "bf16": 16.0, "int8": 8.5, "int4": 4.5}
-"""Bits a weight takes; of the last two with a half-precision scale for each 32 (llama.cpp's Q8_0 and Q4_0)."""
+BITS = {"fp32": 32.0, "bf16": 16.0, "int8": 8.5, "int4": 5.0}
+"""Bits a weight takes; the last two have a scale in 16 bits for 32 weights, and int4 a minimum too."""
 
 FLOPS_LENGTH = 4096
 """Tokens of a text in training, for attention's part of the FLOPs: few train on longer ones throughout."""

@@ -107,8 +107,10 @@ class SequenceModel(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The number format that layers compute in, outside of autocast: that of the weights that are no codes."""
-        return next((each.dtype for each in self.parameters() if each.is_floating_point()), torch.float32)
+        """The number format that layers compute in, outside of autocast: that of the weights that are not quantized."""
+        stored = {id(each) for part in self.modules() if isinstance(part, QuantizedWeight) for each in part.stored}
+        plain = (each for each in self.parameters() if each.is_floating_point() and id(each) not in stored)
+        return next((each.dtype for each in plain), torch.float32)
 
     def parameter_count(self) -> int:
         """Count distinct parameters; a tied head is counted once, and a quantized matrix as what it stands for."""

@@ -52,7 +52,7 @@ def round_inputs(input: Float[Tensor, "*batch I"], twice: bool = False) -> Float
         first = round_inputs(input)
         return first + round_inputs(input.float() - first)
     filled = F.pad(input.float(), (0, -input.size(-1) % GROUP))
-    groups = filled.view(*input.shape[:-1], -1, GROUP)
+    groups = filled.reshape(*input.shape[:-1], filled.size(-1) // GROUP, GROUP)
     largest = groups.abs().amax(-1, keepdim=True)
     codes = (groups * torch.where(largest > SMALLEST, LARGEST / largest, 0.0)).round()
     return (codes * (largest / LARGEST)).flatten(-2)[..., : input.size(-1)]
@@ -132,7 +132,10 @@ def in_groups(weight: Float[Tensor, "O I"]) -> Float[Tensor, "O groups G"]:
 
 
 def pack_int8(weight: Float[Tensor, "O I"]) -> Quantized:
-    """Round each weight to the nearest of 255 even steps up to the largest magnitude of its group."""
+    """Round each weight to the nearest of 255 even steps up to the largest magnitude of its group.
+
+    A group whose largest magnitude is below 4e-6 becomes zero: fp16 has no scale for it.
+    """
     groups = in_groups(weight.detach().float())
     scales = (groups.abs().amax(2) / LARGEST).half().float()
     codes = torch.where(scales[..., None] == 0, 0.0, groups / scales[..., None]).round().clamp(-LARGEST, LARGEST)
@@ -186,8 +189,6 @@ class QuantizedWeight(nn.Module):
         self.shape = matrix.shape
         self.twice = False
         """Whether inputs are rounded twice."""
-        self.dtype: torch.dtype | None = None
-        """Number format that inputs and weights are multiplied in; None for that of the input."""
         self.codes = nn.Parameter(matrix.codes, requires_grad=False)
         self.scales = nn.Parameter(matrix.scales, requires_grad=False)
         self.minima = None if matrix.minima is None else nn.Parameter(matrix.minima, requires_grad=False)
@@ -210,13 +211,10 @@ class QuantizedWeight(nn.Module):
     def product(self, input: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
         """Return what a linear layer with these weights answers to rounded inputs, without bias.
 
-        Some outputs are unpacked at a time. The plain form of `compiled/products.py`.
+        Computed in fp32, some outputs at a time: the plain form of `compiled/products.py`.
         """
-        dtype = self.dtype or input.dtype
-        matrix, rounded = self.matrix, round_inputs(input, self.twice).to(dtype)
-        products = [
-            F.linear(rounded, matrix.unpacked(at, at + OUTPUTS).to(dtype)) for at in range(0, self.shape[0], OUTPUTS)
-        ]
+        matrix, rounded = self.matrix, round_inputs(input, self.twice)
+        products = [F.linear(rounded, matrix.unpacked(at, at + OUTPUTS)) for at in range(0, self.shape[0], OUTPUTS)]
         return (products[0] if len(products) == 1 else torch.cat(products, -1)).to(input.dtype)
 
 
@@ -277,13 +275,6 @@ def _outline(weight: Tensor, int4: bool) -> Quantized:
         codes = torch.empty(tiles, groups, fours, TILE, FOUR, dtype=torch.uint8 if int4 else torch.int8)
         scales, minima = (torch.empty(tiles, groups, TILE, dtype=torch.float16) for _ in range(2))
         return Quantized(codes, scales, minima if int4 else None, (outputs, inputs))
-
-
-def multiply_in(network: nn.Module, dtype: torch.dtype) -> None:
-    """Have all quantized matrices multiplied in a number format."""
-    for part in network.modules():
-        if isinstance(part, QuantizedWeight):
-            part.dtype = dtype
 
 
 @torch.no_grad()

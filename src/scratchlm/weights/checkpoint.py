@@ -27,7 +27,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from scratchlm.base.config import to_dict
-from scratchlm.base.device import faster_dtype
 from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, sha256_of, write_json, write_text
 from scratchlm.base.folders import atomic_folder
@@ -38,7 +37,7 @@ from scratchlm.model.decoder import Decoder, outline
 from scratchlm.model.lora import adapted, add_adapter, pack_base, use_adapter
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.quantizationconfig import QuantizationConfig
-from scratchlm.model.quantized import QuantizedWeight, multiply_in, quantize_outline
+from scratchlm.model.quantized import QuantizedWeight, quantize_outline
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import TEMPLATE_FILE, ChatTemplate, load_template
 from scratchlm.tokens.pretrained import load_tokenizer
@@ -208,7 +207,6 @@ def load_model(folder: Path, dtype: torch.dtype | None = torch.float32, base: Pa
     decoder = outline(config)
     if stored.quantization is not None:
         quantize_outline(decoder, stored.quantization)
-        multiply_in(decoder, faster_dtype())
     for name, each in reversed(stored.adapters.items()):  # so that the first is active at the end
         add_adapter(decoder, name, each)
     tensors, below = _tensors_of(folder, stored, dtype, base)
@@ -274,6 +272,8 @@ def fill(decoder: Decoder, tensors: dict[str, Tensor]) -> Decoder:
     if missing or unknown:
         raise UserError(f"weights do not fit the config: missing {missing or 'none'}, unknown {unknown or 'none'}")
     for name, shape in expected.items():
+        if tensors[name].shape != shape and name.endswith(KEPT_DTYPE):
+            raise UserError(f"weights do not fit the config: {name} has another layout; quantize the model anew")
         if tensors[name].shape != shape:
             raise UserError(f"weights do not fit the config: {name} is {tuple(tensors[name].shape)}, not {shape}")
     decoder.load_state_dict(tensors, strict=False, assign=True)

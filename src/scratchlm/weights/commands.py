@@ -61,6 +61,8 @@ def import_model(config: ImportConfig) -> Transfer:
     with output_folder(config.out, MODEL_KIND, force=config.force, sources=sources, whole=True):
         fetched = not source.exists() and source.suffix not in (".gguf", ".bin")
         source = fetch(config.source) if fetched else source
+        if config.dtype == "quantized" and source.suffix != ".gguf":
+            raise UserError(f"--dtype quantized: {source} is no .gguf file; import it as stored, then quantize it")
         if (source / ADAPTER_CONFIG).exists():
             model, architecture = _with_adapter(config, source)
         elif config.base is not None:
@@ -103,8 +105,6 @@ def _reader(source: Path, packed: bool) -> Callable[[Path, torch.dtype | None], 
         from scratchlm.weights.ggufs.reading import read_gguf
 
         return partial(read_gguf, packed=packed)
-    if packed:
-        raise UserError(f"--dtype quantized: {source} is no .gguf file; import it as stored, then scratchlm quantize")
     if source.suffix == ".bin":
         from scratchlm.weights.llama2c import read_llama2c
 
@@ -153,12 +153,18 @@ def _write(config: ExportConfig, folder: Path, model: SavedModel, adapter: str |
     return write_folder(folder, model)
 
 
+def _dtype(model: SavedModel) -> str:
+    if model.quantization is not None:
+        return model.quantization.to
+    return str(model.decoder.embedding.weight.dtype).removeprefix("torch.")
+
+
 def _transfer(out: str, architecture: str, model: SavedModel) -> Transfer:
     return Transfer(
         out=out,
         architecture=architecture,
         parameters=model.decoder.parameter_count(),
-        dtype=str(model.decoder.embedding.weight.dtype).removeprefix("torch."),
+        dtype=_dtype(model),
         vocabulary=model.tokenizer.vocabulary_size,
         context=model.decoder.config.context,
         template=model.template is not None,

@@ -31,7 +31,7 @@ class ImportConfig:
     model folder."""
     dtype: Literal["stored", "fp32", "bf16", "fp16", "quantized"] = "stored"
     """Precision of the weights in the folder; stored: that of each tensor, dequantized; quantized: the matrices of a
-    .gguf file in int8 or int4, with the codes of Q8_0, Q4_0, Q4_1 and Q4_K."""
+    .gguf file in int8 or int4, with the codes of Q8_0, Q4_0, Q4_1 and Q4_K; others are rounded to that."""
     force: bool = False
     """Replace an existing model in the folder."""
     json: bool = False

@@ -2,7 +2,8 @@
 
 Q8_0 is int8, Q4_1 is int4, and Q4_0 is int4 with a minimum of -8 scales: codes, scales and minima are kept to the last
 bit. Q4_K has scales of 6 bits times one of 16; their products are rounded to 16 bits, and its codes are kept. The
-weights of other precisions are rounded to the nearest codes.
+matrices of all layers take one form: where one is in four bits, those in more are rounded to int4. Embedding and head
+take int8.
 
 On the way, a matrix is one of rows: the codes of an output's inputs, then its scales, then its minima. So whatever
 orders or splits rows does so with all three.
@@ -28,7 +29,7 @@ from scratchlm.model.decoder import Decoder, outline
 from scratchlm.model.quantizationconfig import QuantizationConfig
 from scratchlm.model.quantized import GROUP, Quantized, in_int4, lay_out, pack, quantizable, replace
 from scratchlm.weights.checkpoint import fill
-from scratchlm.weights.ggufs.file import GGUFFile
+from scratchlm.weights.ggufs.file import ROWS, GGUFFile
 from scratchlm.weights.mapping import TensorRule, shapes, to_ours
 
 KEPT = ("Q8_0", "Q4_0", "Q4_1", "Q4_K")
@@ -75,11 +76,14 @@ class PackedGGUF(GGUFFile):
         precision = stored.tensor_type.name
         if precision not in KEPT or len(shape) != 2:
             return super()._unpacked(name)
-        blocks = np.asarray(stored.data).reshape(-1, BYTES[precision])
-        return torch.cat(
-            [torch.from_numpy(each.astype(np.float32)).view(shape[0], -1) for each in split_blocks(blocks, precision)],
-            dim=1,
-        )
+        data = np.asarray(stored.data).reshape(shape[0], -1)
+        parts = shape[1] // GROUP * (1 if precision == "Q8_0" else 2)
+        rows = np.empty((shape[0], shape[1] + parts), np.float32)
+        for start in range(0, shape[0], ROWS):
+            some = data[start : start + ROWS]
+            split = split_blocks(some.reshape(-1, BYTES[precision]), precision)
+            np.concatenate([each.reshape(len(some), -1) for each in split], 1, out=rows[start : start + ROWS])
+        return torch.from_numpy(rows)
 
 
 def laid_out(rows: Tensor, inputs: int) -> Quantized:
@@ -108,7 +112,7 @@ def read_packed(
         else:
             packed[name] = laid_out(tensor.contiguous(), expected[name][1])
     four = any(matrix.minima is not None and name.startswith("blocks.") for name, matrix in packed.items())
-    chosen = QuantizationConfig("int4" if four else "int8", "stored")
+    chosen = QuantizationConfig("int4" if four else "int8", "stored" if packed else "nearest")
     places = {name: torch.zeros(1).expand(expected[name]) for name in packed}
     decoder = fill(outline(config), {**plain, **places})
     counts = Counter[str]()
@@ -121,5 +125,10 @@ def read_packed(
         counts["kept" if kept else "rounded"] += 1
     for name, matrix in packed.items():  # small layers, which are not quantized here
         decoder.get_parameter(name).data = matrix.unpacked()
-    say(f"({counts['kept']} matrices keep their codes, {counts['rounded']} are rounded to {chosen.to} or int8)")
+    others = (
+        "no other is left"
+        if not counts["rounded"]
+        else (f"{counts['rounded']} stored in another precision are rounded, to {chosen.to} in layers, else to int8")
+    )
+    say(f"({counts['kept']} matrices keep their codes; {others})")
     return decoder, chosen
