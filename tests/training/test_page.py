@@ -71,8 +71,6 @@ def test_every_line_of_the_page_runs_as_it_is_written(tmp_path: Path) -> None:
         "watched",
         "both",
         "parts",
-        "layers",
-        "texts",
         "onray",
     ):
         assert (tmp_path / name / "report.html").exists() or (tmp_path / name / "best.toml").exists(), name

@@ -14,7 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 MOST_STOPS, MOST_TEXTS = 64, 256
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 StopText = Annotated[str, Field(min_length=1, max_length=1000)]
-Ids = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(min_length=1, max_length=1 << 17)]
+Ids = Annotated[list[Annotated[int, Field(ge=0, lt=1 << 31)]], Field(min_length=1, max_length=1 << 17, fail_fast=True)]
+"""The tokens of one text. The first that is none ends the check: a list of all would keep other clients waiting."""
 Number = Annotated[float, Field(ge=-100, le=100)]
 
 
