@@ -34,21 +34,30 @@ from scratchlm.model.quantized import GROUP, TILE, QuantizedWeight
 from scratchlm.weights.checkpoint import find_model, load_model
 
 ROWS = (1, 2, 4, 8, 16, 32)
-TURNS, POSITION = 40, 40
+TURNS, AT_ONCE, POSITION = 15, 5, 40
+"""Turns, steps of a turn, between which helpers stay awake, and the position of the new tokens."""
 
 
 @njit(nogil=True)
-def products(kind, places, inputs, rounded, out, first, last):  # type: ignore[no-untyped-def]
-    """Multiply some tiles of one matrix."""
-    multiply_tiles(kind, places, inputs, rounded, out, first, last)
+def products(kind, table, rows, share):  # type: ignore[no-untyped-def]
+    """Multiply a share, such as (0, 2), of each matrix of a table: addresses, outputs, inputs, passes."""
+    for places in table:
+        outputs, inputs, groups = places[3], places[4], (places[4] + GROUP - 1) // GROUP * places[5]
+        ones, sums = np.ones((rows, groups), np.float32), np.ones((rows, groups), np.int32)
+        rounded = Rounded(np.ones((rows, GROUP * groups), np.int8), ones, sums)
+        first, last = (outputs * each // share[1] // TILE * TILE for each in (share[0], share[0] + 1))
+        multiply_tiles(kind, places, inputs, rounded, np.empty((rows, outputs), np.float32), first, last)
 
 
 @njit(nogil=True, fastmath=True)
-def total(address, count):  # type: ignore[no-untyped-def]
-    """Read some numbers of 8 bytes."""
-    numbers, found = carray(pointer(address), (count,), np.int64), 0
-    for at in range(count):
-        found += numbers[at]
+def total(table, share):  # type: ignore[no-untyped-def]
+    """Read a share of each array of a table of addresses and bytes."""
+    found = 0
+    for address, size in table:
+        count = size // 8 // share[1]
+        numbers = carray(pointer(address + 8 * count * share[0]), (count,), np.int64)
+        for at in range(count):
+            found += numbers[at]
     return found
 
 
@@ -64,17 +73,13 @@ def together(work: Callable[[int], Any]) -> float:
     return time.perf_counter() - started
 
 
-def multiplied(part: QuantizedWeight, rows: int, twice: bool) -> Callable[[int], None]:
-    """Return what multiplies a thread's share of a matrix."""
-    outputs, inputs = part.shape
-    groups = -(-inputs // GROUP) * (2 if twice else 1)
-    rounded = Rounded(
-        np.ones((rows, GROUP * groups), np.int8), np.ones((rows, groups), np.float32), np.ones((rows, groups), np.int32)
-    )
-    places = np.array([each.data_ptr() for each in part.stored] + [0], np.int64)
-    kind, out = np.empty((0, 0, 0), part.codes.numpy().dtype), np.empty((rows, outputs), np.float32)
-    cuts = [outputs * each // THREADS // TILE * TILE for each in range(THREADS)] + [outputs]
-    return lambda thread: products(kind, places, inputs, rounded, out, cuts[thread], cuts[thread + 1])
+def table_of(parts: Sequence[QuantizedWeight]) -> np.ndarray:
+    """Return what `products` reads."""
+    rows = []
+    for part in parts:
+        places = [each.data_ptr() for each in part.stored]
+        rows.append([*places, *[0] * (3 - len(places)), *part.shape, 2 if part.twice else 1])
+    return np.array(rows, np.int64)
 
 
 def matrices(decoder: Decoder) -> list[QuantizedWeight]:
@@ -91,25 +96,29 @@ def measure(folder: Path) -> dict[str, Any]:
     parts = matrices(decoder)
     need = POSITION // BLOCK + 1
     compiled = CompiledDecoder(decoder, Blocks(decoder, max(ROWS) * need), THREADS)
-    tensors = [each for part in parts for each in part.stored]
+    arrays = np.array([[each.data_ptr(), each.nbytes] for part in parts for each in part.stored], np.int64)
+    kinds = [np.empty((0, 0, 0), part.codes.numpy().dtype) for part in (parts[0], parts[-1])]
+    tables = [table_of(parts[:-1]), table_of(parts[-1:])]
 
-    def read(thread: int) -> None:
-        for each in tensors:
-            words = each.nbytes // 8 // THREADS
-            total(each.data_ptr() + 8 * words * thread, words)
+    def multiplied(rows: int) -> Callable[[int], None]:
+        def work(thread: int) -> None:
+            for kind, table in zip(kinds, tables, strict=True):
+                products(kind, table, rows, (thread, THREADS))
 
-    result: dict[str, Any] = {"bytes": sum(each.nbytes for each in tensors), "rows": {}}
+        return work
+
+    result: dict[str, Any] = {"bytes": int(arrays[:, 1].sum()), "rows": {}}
     for rows in ROWS:
-        work = [multiplied(part, rows, part.twice) for part in parts]
         blocks = [[row * need + each for each in range(need)] for row in range(rows)]
         texts, positions = [[7] * (POSITION + 1)] * rows, [POSITION] * rows
         times: dict[str, list[float]] = {"step": [], "products": [], "reading": []}
         for _ in range(TURNS):
             started = time.perf_counter()
-            compiled.step(texts, positions, blocks)
-            times["step"].append(time.perf_counter() - started)
-            times["products"].append(together(lambda thread, work=work: [each(thread) for each in work]))
-            times["reading"].append(together(read))
+            for _step in range(AT_ONCE):
+                compiled.step(texts, positions, blocks)
+            times["step"].append((time.perf_counter() - started) / AT_ONCE)
+            times["products"].append(together(multiplied(rows)))
+            times["reading"].append(together(lambda thread: total(arrays, (thread, THREADS))))
         medians = {name: 1000 * statistics.median(each[2:]) for name, each in times.items()}
         result["rows"][str(rows)] = {**medians, "tokens_per_second": 1000 * rows / medians["step"]}
         print(folder.name, rows, {name: round(each, 2) for name, each in result["rows"][str(rows)].items()}, flush=True)
