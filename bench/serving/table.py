@@ -66,7 +66,8 @@ def main() -> None:
     head = ["| program | writes tokens/s (quartiles) | of llama.cpp | reads tokens/s | first token, s | peak MiB |"]
     head.append("|---|---|---|---|---|---|")
     write_between_marks(PAGE, "bench/serving/decoding", [*head, *one_text("serving/decoding")])
-    write_between_marks(PAGE, "bench/serving/decoding-avx2", [*head, *one_text("serving/decoding-avx2")])
+    for name in ("decoding-avx2", "decoding-integers-avx2"):
+        write_between_marks(PAGE, f"bench/serving/{name}", [*head, *one_text(f"serving/{name}")])
     head = ["| program | tokens/s | of CTranslate2 in fp32 | first token, ms: median, slowest |", "|---|---|---|---|"]
     write_between_marks(PAGE, "bench/serving/streams", [*head, *many_texts()])
     columns = "load", "answers", "wrong", "refused", "tokens/s", "slowest 5 s, of the fastest", "first token, s"
