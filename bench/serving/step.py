@@ -45,20 +45,21 @@ def products(kind, table, rows, share):  # type: ignore[no-untyped-def]
         outputs, inputs, groups = places[3], places[4], (places[4] + GROUP - 1) // GROUP * places[5]
         ones, sums = np.ones((rows, groups), np.float32), np.ones((rows, groups), np.int32)
         rounded = Rounded(np.ones((rows, GROUP * groups), np.int8), ones, sums)
-        first, last = (outputs * each // share[1] // TILE * TILE for each in (share[0], share[0] + 1))
+        first = outputs * share[0] // share[1] // TILE * TILE
+        last = outputs * (share[0] + 1) // share[1] // TILE * TILE
         multiply_tiles(kind, places, inputs, rounded, np.empty((rows, outputs), np.float32), first, last)
 
 
 @njit(nogil=True, fastmath=True)
 def total(table, share):  # type: ignore[no-untyped-def]
     """Read a share of each array of a table of addresses and bytes."""
-    found = 0
+    sum = 0
     for address, size in table:
         count = size // 8 // share[1]
         numbers = carray(pointer(address + 8 * count * share[0]), (count,), np.int64)
         for at in range(count):
-            found += numbers[at]
-    return found
+            sum += numbers[at]
+    return sum
 
 
 def together(work: Callable[[int], Any]) -> float:

@@ -12,7 +12,7 @@ import torch
 from commands import fails, run
 from scratchlm.model.quantized import QuantizedWeight, unpack
 from scratchlm.weights.checkpoint import load_model
-from scratchlm.weights.ggufs.packed import BYTES, KEPT, laid_out, split_blocks
+from scratchlm.weights.ggufs.packed import KEPT, laid_out, split_blocks
 from scratchlm.weights.ggufs.reading import read_gguf
 from scratchlm.weights.ggufs.writing import write_gguf
 from toys import random_ids
@@ -23,7 +23,6 @@ from weights.test_gguf import model
 def test_codes_scales_and_minima_are_those_of_the_library(precision: str) -> None:
     which = gguf.GGMLQuantizationType[precision]
     block, size = gguf.GGML_QUANT_SIZES[which]
-    assert size == BYTES[precision]
     draw, columns = np.random.default_rng(0), 512
     weights = draw.normal(size=(20, columns)).astype(np.float32)
     if precision == "Q4_K":  # the library does not write it; any bytes are some numbers, small ones finite

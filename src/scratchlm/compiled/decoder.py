@@ -113,7 +113,7 @@ class CompiledDecoder:
         self._sizes = _sizes(decoder, CHUNKS * threads, blocks.count)
         self._model = Model(self._sizes.record(), layers, whole, KINDS[kind], KINDS[_kind(_head(decoder))])
         self.reads_prompts = KINDS[kind].ndim == 3
-        """Whether it reads prompts too: with weights in whole numbers it is faster than PyTorch, and exact."""
+        """Whether it reads prompts too, so that a text has the same bits whatever is read beside it."""
         self._arrays = self._buffers(1, 1)
         self._gather(threads)
 

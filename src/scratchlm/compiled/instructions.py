@@ -1,4 +1,4 @@
-"""Which instructions of the processor add up products of small whole numbers, and how each of them does it.
+"""Which instructions of the processor add up products of small integers, and how each of them does it.
 
 The sums are the same everywhere, to the last integer; `plain_dots` says what they are. Four neighbouring bytes of one
 vector are multiplied with four of another, and the four products are added up: one 32-bit sum from four bytes. What
@@ -10,7 +10,6 @@ Sources: Intel Intrinsics Guide (vpdpbusd, vpmaddubsw, vpmaddwd, vpsignb); Arm A
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,8 +26,6 @@ SETTING = "SCRATCHLM_INSTRUCTIONS"
 """Environment variable that names the instructions to use, for tests and comparisons."""
 byte, short, word = ir.IntType(8), ir.IntType(16), ir.IntType(32)
 BYTES, WORDS = ir.VectorType(byte, 4 * LANES), ir.VectorType(word, LANES)
-
-Build = Callable[..., Any]
 
 
 def plain_dots(a: npt.NDArray[np.int64], b: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

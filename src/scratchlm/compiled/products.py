@@ -1,7 +1,7 @@
 """Products of a matrix with the vectors of some rows: nearly all of the work of a step.
 
 A matrix lies in one of two forms. By rows, in fp32 or in bf16 (its 16 bits as unsigned numbers). Or in tiles of int8 or
-int4, as `model/quantized.py` packs them; these are multiplied with inputs rounded to int8, in whole numbers. What a
+int4, as `model/quantized.py` packs them; these are multiplied with inputs rounded to int8, in integers. What a
 product returns is called an output here, since a row is one text of a batch.
 
 The product of an output with group g of the inputs is
@@ -163,7 +163,7 @@ def multiply_square(w: Any, v: Any, x: Any, b: int, out: Any, output: int) -> No
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def bytes_dots(codes: int, inputs: int, sum: Any) -> Any:
+def group_dots_int8(codes: int, inputs: int, sum: Any) -> Any:
     """Return for 16 outputs of int8 the sum of the products of 32 codes with 32 input codes, whose own sum is given."""
     sums = fill_sums(i32(-OFFSET) * sum)
     for four in range(GROUP // 4):
@@ -172,7 +172,7 @@ def bytes_dots(codes: int, inputs: int, sum: Any) -> Any:
 
 
 @njit(nogil=True, error_model="numpy", forceinline=True)
-def nibbles_dots(codes: int, x: int) -> Any:
+def group_dots_int4(codes: int, x: int) -> Any:
     """Return for 16 outputs of int4 the sum of the products of 32 codes with 32 input codes."""
     a, b, c, d = load_bytes(codes), load_bytes(codes + 64), load_bytes(codes + 128), load_bytes(codes + 192)
     return nibble_dots(
@@ -193,11 +193,11 @@ def add_group(kind: Any, places: Any, group: int, inputs: int, scale: Any, sum: 
 @overload(add_group, jit_options={"nogil": True, "error_model": "numpy", "forceinline": True}, strict=False)
 def _add_group(kind: Any, places: Any, group: Any, inputs: Any, scale: Any, sum: Any, total: Any) -> Any:
     def of_bytes(kind: Any, places: Any, group: int, inputs: int, scale: Any, sum: Any, total: Any) -> Any:
-        dots = as_floats(bytes_dots(places[0] + TILE * GROUP * group, inputs, sum))
+        dots = as_floats(group_dots_int8(places[0] + TILE * GROUP * group, inputs, sum))
         return add_product(times(load_halves(places[1] + 2 * TILE * group), fill(scale)), dots, total)
 
     def of_nibbles(kind: Any, places: Any, group: int, inputs: int, scale: Any, sum: Any, total: Any) -> Any:
-        dots = as_floats(nibbles_dots(places[0] + TILE * GROUP // 2 * group, inputs))
+        dots = as_floats(group_dots_int4(places[0] + TILE * GROUP // 2 * group, inputs))
         total = add_product(times(load_halves(places[1] + 2 * TILE * group), fill(scale)), dots, total)
         return add_product(load_halves(places[2] + 2 * TILE * group), fill(scale * f32(sum)), total)
 

@@ -29,16 +29,16 @@ from scratchlm.compiled.instructions import (
     word,
 )
 
-real, half = ir.FloatType(), ir.HalfType()
-REALS = ir.VectorType(real, LANES)
+single, half = ir.FloatType(), ir.HalfType()
+FLOATS = ir.VectorType(single, LANES)
 FEATURES = target()[1]
 FUSED = "fma" in FEATURES or "neon" in FEATURES
 """Whether the processor multiplies and adds with one rounding; LLVM would call a function for each number elsewhere."""
 HALVES = "f16c" in FEATURES or "neon" in FEATURES
 """Whether the processor reads fp16."""
-WAY = CHOICES[chosen()][1]
+INSTRUCTIONS = CHOICES[chosen()][1]
 """How this processor adds up products."""
-OFFSET = WAY.offset
+OFFSET = INSTRUCTIONS.offset
 """What its instruction adds to each signed weight."""
 
 
@@ -58,7 +58,7 @@ class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, kind.form)
 
 
-bytes64, ints, floats = Vector("bytes64", BYTES), Vector("ints", WORDS), Vector("floats", REALS)
+bytes64, ints, floats = Vector("bytes64", BYTES), Vector("ints", WORDS), Vector("floats", FLOATS)
 place, number = types.int64, types.float32
 
 
@@ -125,26 +125,26 @@ def high(builder: Any, codes: Any) -> Any:
 
 @operation(ints, types.int32)
 def fill_sums(builder: Any, value: Any) -> Any:
-    """Return one whole number 16 times."""
+    """Return one integer 16 times."""
     return _everywhere(builder, value, LANES)
 
 
 @operation(ints, ints, bytes64, bytes64)
 def byte_dots(builder: Any, sums: Any, weights: Any, inputs: Any) -> Any:
     """Add to each sum four products of weights, signed and `OFFSET` more than they are, and inputs."""
-    return WAY.byte_dots(builder, sums, weights, inputs)
+    return INSTRUCTIONS.byte_dots(builder, sums, weights, inputs)
 
 
 @operation(ints, *[bytes64] * 16)
 def nibble_dots(builder: Any, *vectors: Any) -> Any:
     """Return sums of four products of weights (0 to 15) and inputs over eight vectors of each: weights, inputs, ..."""
-    return WAY.nibble_dots(builder, ir.Constant(WORDS, None), list(vectors[::2]), list(vectors[1::2]))
+    return INSTRUCTIONS.nibble_dots(builder, ir.Constant(WORDS, None), list(vectors[::2]), list(vectors[1::2]))
 
 
 @operation(floats, ints)
 def as_floats(builder: Any, sums: Any) -> Any:
-    """Return whole numbers as fp32."""
-    return builder.sitofp(sums, REALS)
+    """Return integers as fp32."""
+    return builder.sitofp(sums, FLOATS)
 
 
 @operation(floats, number)
@@ -156,33 +156,33 @@ def fill(builder: Any, value: Any) -> Any:
 @operation(floats, place)
 def load_floats(builder: Any, address: Any) -> Any:
     """Return the 16 fp32 numbers at an address."""
-    return builder.load(_at(builder, address, REALS), align=4)
+    return builder.load(_at(builder, address, FLOATS), align=4)
 
 
 @operation(floats, place)
 def load_halves(builder: Any, address: Any) -> Any:
     """Return the 16 fp16 numbers at an address as fp32."""
     if HALVES:
-        return builder.fpext(builder.load(_at(builder, address, ir.VectorType(half, LANES)), align=2), REALS)
-    return _widened(builder, builder.load(_at(builder, address, ir.VectorType(short, LANES)), align=2), REALS, WORDS)
+        return builder.fpext(builder.load(_at(builder, address, ir.VectorType(half, LANES)), align=2), FLOATS)
+    return _widened(builder, builder.load(_at(builder, address, ir.VectorType(short, LANES)), align=2), FLOATS, WORDS)
 
 
-def _widened(builder: Any, bits: Any, reals: Any, words: Any) -> Any:
+def _widened(builder: Any, bits: Any, float_kind: Any, words: Any) -> Any:
     """Build fp32 from the bits of finite fp16: exponent and mantissa shifted into place, the exponent raised by 112."""
     constant = filled if isinstance(words, ir.VectorType) else lambda kind, value: ir.Constant(kind, value)
     wide = builder.zext(bits, words)
     size = builder.shl(builder.and_(wide, constant(words, 0x7FFF)), constant(words, 13))
     sign = builder.shl(builder.and_(wide, constant(words, 0x8000)), constant(words, 16))
-    value = builder.fmul(builder.bitcast(size, reals), constant(reals, 2.0**112))
-    return builder.bitcast(builder.or_(builder.bitcast(value, words), sign), reals)
+    value = builder.fmul(builder.bitcast(size, float_kind), constant(float_kind, 2.0**112))
+    return builder.bitcast(builder.or_(builder.bitcast(value, words), sign), float_kind)
 
 
 @operation(number, place)
 def load_half(builder: Any, address: Any) -> Any:
     """Return the fp16 number at an address as fp32."""
     if HALVES:
-        return builder.fpext(builder.load(_at(builder, address, half), align=2), real)
-    return _widened(builder, builder.load(_at(builder, address, short), align=2), real, word)
+        return builder.fpext(builder.load(_at(builder, address, half), align=2), single)
+    return _widened(builder, builder.load(_at(builder, address, short), align=2), single, word)
 
 
 @operation(floats, floats, floats)
@@ -196,13 +196,13 @@ def add_product(builder: Any, a: Any, b: Any, c: Any) -> Any:
     """Return a * b + c, rounded once where the processor can."""
     if not FUSED:
         return builder.fadd(builder.fmul(a, b), c)
-    return call(builder, f"llvm.fma.v{LANES}f32", REALS, a, b, c)
+    return call(builder, f"llvm.fma.v{LANES}f32", FLOATS, a, b, c)
 
 
 @operation(types.void, floats, place)
 def store_floats(builder: Any, vector: Any, address: Any) -> Any:
     """Write 16 fp32 numbers."""
-    builder.store(vector, _at(builder, address, REALS), align=4)
+    builder.store(vector, _at(builder, address, FLOATS), align=4)
 
 
 @operation(number, floats)
@@ -221,25 +221,25 @@ def sum_of(builder: Any, vector: Any) -> Any:
 @operation(floats, floats)
 def magnitude(builder: Any, vector: Any) -> Any:
     """Return numbers without their signs."""
-    return call(builder, f"llvm.fabs.v{LANES}f32", REALS, vector)
+    return call(builder, f"llvm.fabs.v{LANES}f32", FLOATS, vector)
 
 
 @operation(floats, floats, floats)
 def larger(builder: Any, a: Any, b: Any) -> Any:
     """Return the larger of each two; a NaN only where both are."""
-    return call(builder, f"llvm.maxnum.v{LANES}f32", REALS, a, b)
+    return call(builder, f"llvm.maxnum.v{LANES}f32", FLOATS, a, b)
 
 
 @operation(number, floats)
 def largest_of(builder: Any, vector: Any) -> Any:
     """Return the largest lane."""
-    return call(builder, f"llvm.vector.reduce.fmax.v{LANES}f32", real, vector)
+    return call(builder, f"llvm.vector.reduce.fmax.v{LANES}f32", single, vector)
 
 
 @operation(ints, floats)
 def nearest(builder: Any, vector: Any) -> Any:
-    """Return the nearest whole numbers, of two equally near the even one."""
-    return builder.fptosi(call(builder, f"llvm.roundeven.v{LANES}f32", REALS, vector), WORDS)
+    """Return the nearest integers, of two equally near the even one."""
+    return builder.fptosi(call(builder, f"llvm.roundeven.v{LANES}f32", FLOATS, vector), WORDS)
 
 
 @operation(types.int32, ints)
@@ -250,6 +250,6 @@ def total_of(builder: Any, sums: Any) -> Any:
 
 @operation(types.void, ints, place)
 def store_as_bytes(builder: Any, sums: Any, address: Any) -> Any:
-    """Write 16 whole numbers of -128 to 127 as bytes."""
+    """Write 16 integers of -128 to 127 as bytes."""
     small = ir.VectorType(byte, LANES)
     builder.store(builder.trunc(sums, small), _at(builder, address, small), align=1)

@@ -35,7 +35,7 @@ PREFILL_CHUNK = 512
 """Most prompt tokens that one step reads: bounds how long the other texts wait, and the memory of the scores."""
 SHORT = 64
 """Prompt tokens that compiled code reads in a step beside the newest tokens of other texts, so that each weight is read
-once for all. More are read apart: by compiled code too where weights are whole numbers, elsewhere by PyTorch."""
+once for all. More are read apart: by compiled code too where weights are integers, elsewhere by PyTorch."""
 FIRST_BLOCKS = 32
 """Blocks that are held at first where the system does not give memory lazily."""
 ROWS = 64
@@ -281,18 +281,22 @@ class Engine:
         parts = [request.seen[: request.cached + size] for request, size in zip(requests, sizes, strict=True)]
         if self._compiled is not None and self._compiled.reads_prompts and not self._plainly:
             self._step(self._compiled, requests, parts, sizes, [0] * len(requests))
-            hidden = None  # the last token of each prompt is left to the step that writes
-        else:
-            new, last = padded([part[-size:] for part, size in zip(parts, sizes, strict=True)])
-            lengths = [request.cached for request in requests]
-            cache = Paged(self.blocks, [request.blocks for request in requests], lengths, parts, sizes)
-            hidden = self.decoder.hidden(new.to(self.decoder.device), cache)
+            self._count_read(requests, sizes)  # the last token of each prompt is left to the step that writes
+            return
+        new, last = padded([part[-size:] for part, size in zip(parts, sizes, strict=True)])
+        lengths = [request.cached for request in requests]
+        cache = Paged(self.blocks, [request.blocks for request in requests], lengths, parts, sizes)
+        hidden = self.decoder.hidden(new.to(self.decoder.device), cache)
+        self._count_read(requests, sizes)
+        rows = [row for row, request in enumerate(requests) if request.pending == 0]
+        if rows:
+            self._write([requests[row] for row in rows], self.decoder.logits(hidden[rows, last[rows]]))
+
+    def _count_read(self, requests: Sequence[Request], sizes: Sequence[int]) -> None:
+        """Note that some tokens of prompts were computed."""
         self.tokens_read += sum(sizes)
         for request, size in zip(requests, sizes, strict=True):
             self._stored(request, size)
-        rows = [row for row, request in enumerate(requests) if request.pending == 0]
-        if rows and hidden is not None:
-            self._write([requests[row] for row in rows], self.decoder.logits(hidden[rows, last[rows]]))
 
     def _propose(self, request: Request) -> None:
         """Have the next tokens of a text guessed, where it has a drafter and there is memory for them."""

@@ -74,7 +74,7 @@ def doctor(config: DoctorConfig) -> Diagnosis:
     devices = [torch.device(name) for name, ranks in there.items() if ranks]
     about["devices"] = ", ".join(device.type for device in devices)
     about["--dtype auto"] = "; ".join(f"{device.type}: {chosen_dtype('auto', device)}" for device in devices)
-    about["products of whole numbers"] = _whole_numbers()
+    about["integer products"] = _integer_products()
     speed = {
         f"{device.type} {name}": product_peak(device, dtype) / 1e9
         for device in devices
@@ -102,7 +102,7 @@ def _shown(ranks: RanksFound) -> Table:
     return table
 
 
-def _whole_numbers() -> str:
+def _integer_products() -> str:
     """Return the instructions by which models in int8 and int4 are run, as `compiled/instructions.py` names them."""
     try:
         from scratchlm.compiled.instructions import CHOICES, chosen

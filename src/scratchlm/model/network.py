@@ -108,13 +108,17 @@ class SequenceModel(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """The number format that layers compute in, outside of autocast: that of the weights that are not quantized."""
-        stored = {id(each) for part in self.modules() if isinstance(part, QuantizedWeight) for each in part.stored}
+        stored = {id(each) for part in self._quantized for each in part.stored}
         plain = (each for each in self.parameters() if each.is_floating_point() and id(each) not in stored)
         return next((each.dtype for each in plain), torch.float32)
 
+    @property
+    def _quantized(self) -> list[QuantizedWeight]:
+        return [part for part in self.modules() if isinstance(part, QuantizedWeight)]
+
     def parameter_count(self) -> int:
         """Count distinct parameters; a tied head is counted once, and a quantized matrix as what it stands for."""
-        packed = [part for part in self.modules() if isinstance(part, QuantizedWeight)]
+        packed = self._quantized
         stored = {id(each) for part in packed for each in part.stored}
         plain = sum(each.numel() for each in self.parameters() if id(each) not in stored)
         return plain + sum(math.prod(part.shape) for part in packed)

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class QuantizationConfig:
-    """Which whole numbers stand for the weights of a model.
+    """Which integers stand for the weights of a model.
 
     Tables of tokens, the head among them, are always in int8: they are looked up or decide between all tokens, and lose
     most in four bits.

@@ -1,9 +1,9 @@
-"""Matrices of small whole numbers, and how what they are multiplied with is rounded to such numbers too.
+"""Matrices in int8 and int4, and how their inputs (activations) are rounded to int8.
 
 Each group of 32 inputs of an output has a scale. In int8 a weight is its code times the scale, so zero stays zero
 (symmetric quantization): 8.5 bits a weight. In int4 it is its code times the scale plus a minimum (asymmetric), so that
 16 codes span what a group holds: 5 bits. Inputs are rounded to int8 with a scale for each 32 of them. So all products
-of a group are products of whole numbers, which a processor adds up four at a time, and only their sum is scaled.
+of a group are products of integers, which a processor adds up four at a time, and only their sum is scaled.
 
 A matrix lies in tiles of 16 outputs. In a tile, four neighbouring inputs of an output stand together, then those of the
 next output: one load has four inputs of all 16 outputs. In int4 a byte holds an input and the one 16 further on.
@@ -79,26 +79,25 @@ class Quantized:
     def rows(self, which: Int[Tensor, "*some"]) -> Float[Tensor, "*some I"]:
         """Return the weights of some outputs in fp32, as an embedding is read."""
         tile, place = which // TILE, which % TILE
-        codes = self.codes[tile, :, :, place]  # (*some, groups, 8 or 4, 4)
-        if self.minima is not None:
-            codes = torch.cat([codes & MOST, codes >> 4], -2)
-        weights = codes.flatten(-2) * self.scales[tile, :, place].float()[..., None]
-        if self.minima is not None:
-            weights = weights + self.minima[tile, :, place].float()[..., None]
-        return weights.flatten(-2)[..., : self.shape[1]]
+        minima = None if self.minima is None else self.minima[tile, :, place]
+        return self._weights(self.codes[tile, :, :, place], self.scales[tile, :, place], minima)
 
     def unpacked(self, first: int = 0, last: int | None = None) -> Float[Tensor, "O I"]:
         """Return the weights of all outputs, or of those from `first` to `last`, in fp32."""
         last = self.shape[0] if last is None else min(last, self.shape[0])
         tiles = slice(first // TILE, -(-last // TILE))
-        codes = self.codes[tiles]
-        if self.minima is not None:
-            codes = torch.cat([codes & MOST, codes >> 4], 2)
-        weights = codes * self.scales[tiles].float()[:, :, None, :, None]
-        if self.minima is not None:
-            weights = weights + self.minima[tiles].float()[:, :, None, :, None]
-        rows = weights.permute(0, 3, 1, 2, 4).flatten(2).flatten(0, 1)  # outputs, inputs
-        return rows[first - tiles.start * TILE :][: last - first, : self.shape[1]].contiguous()
+        codes = self.codes[tiles].permute(0, 3, 1, 2, 4)  # (tiles, TILE, groups, 8 or 4, 4)
+        minima = None if self.minima is None else self.minima[tiles].transpose(1, 2)
+        rows = self._weights(codes, self.scales[tiles].transpose(1, 2), minima).flatten(0, 1)
+        return rows[first - tiles.start * TILE :][: last - first].contiguous()
+
+    def _weights(self, codes: Tensor, scales: Tensor, minima: Tensor | None) -> Tensor:
+        """Return the weights of codes `(..., groups, 8 or 4, 4)` with scales and minima `(..., groups)`."""
+        if minima is not None:
+            codes = torch.cat([codes & MOST, codes >> 4], -2)
+        weights = codes.flatten(-2) * scales.float()[..., None]
+        weights = weights if minima is None else weights + minima.float()[..., None]
+        return weights.flatten(-2)[..., : self.shape[1]]
 
 
 TWICE = ("head", "embedding")
@@ -179,7 +178,7 @@ def pack_int4(weight: Float[Tensor, "O I"]) -> Quantized:
 
 
 class QuantizedWeight(nn.Module):
-    """A matrix in whole numbers in the place of a layer's weight; it cannot be trained."""
+    """A matrix in int8 or int4 in the place of a layer's weight; it cannot be trained."""
 
     codes: Tensor
     scales: Tensor

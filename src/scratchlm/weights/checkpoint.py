@@ -314,7 +314,7 @@ def join_adapter(model: SavedModel, below: Path, name: str, folder: Path) -> Cha
 
 
 def require_trainable(model: SavedModel, where: Path) -> None:
-    """Raise `UserError` for a model whose weights are whole numbers."""
+    """Raise `UserError` for a quantized model."""
     if model.quantization is not None:
         raise UserError(f"--init {where}: is quantized and cannot be trained; name the model that it was made of")
 

@@ -122,6 +122,7 @@ def export_model(config: ExportConfig) -> Transfer:
         model = load_model(folder, None)
         model.provenance |= history_of(folder)
         unpack(model.decoder)
+        model.quantization = None
         adapter = next(iter(model.adapters), None)
         if adapter is None and config.to == "peft":
             raise UserError(f"{config.model}: has no adapter; train one with --lora, or export the model to hf")

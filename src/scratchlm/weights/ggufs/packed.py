@@ -1,4 +1,4 @@
-"""Matrices of a GGUF file kept in whole numbers, as `model/quantized.py` lays them out.
+"""Quantized matrices of a GGUF file, kept as `model/quantized.py` lays them out.
 
 Q8_0 is int8, Q4_1 is int4, and Q4_0 is int4 with a minimum of -8 scales: codes, scales and minima are kept to the last
 bit. Q4_K has scales of 6 bits times one of 16; their products are rounded to 16 bits, and its codes are kept. The
@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import gguf
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -34,8 +35,6 @@ from scratchlm.weights.mapping import TensorRule, shapes, to_ours
 
 KEPT = ("Q8_0", "Q4_0", "Q4_1", "Q4_K")
 """Precisions whose codes are kept."""
-BYTES = {"Q8_0": 34, "Q4_0": 18, "Q4_1": 20, "Q4_K": 144}
-"""Bytes of a block: of 256 weights in Q4_K, of 32 in the others."""
 Numbers = npt.NDArray[Any]
 
 
@@ -76,12 +75,13 @@ class PackedGGUF(GGUFFile):
         precision = stored.tensor_type.name
         if precision not in KEPT or len(shape) != 2:
             return super()._unpacked(name)
+        _, size = gguf.GGML_QUANT_SIZES[stored.tensor_type]
         data = np.asarray(stored.data).reshape(shape[0], -1)
         parts = shape[1] // GROUP * (1 if precision == "Q8_0" else 2)
         rows = np.empty((shape[0], shape[1] + parts), np.float32)
         for start in range(0, shape[0], ROWS):
             some = data[start : start + ROWS]
-            split = split_blocks(some.reshape(-1, BYTES[precision]), precision)
+            split = split_blocks(some.reshape(-1, size), precision)
             np.concatenate([each.reshape(len(some), -1) for each in split], 1, out=rows[start : start + ROWS])
         return torch.from_numpy(rows)
 
@@ -104,7 +104,7 @@ def read_packed(
     experts, and as `to_ours` does.
     """
     if isinstance(config.feed_forward, ExpertsConfig):
-        raise UserError(f"{where}: a mixture of experts is not kept in whole numbers; leave out --dtype quantized")
+        raise UserError(f"{where}: a mixture of experts is not kept quantized; leave out --dtype quantized")
     expected, plain, packed = shapes(config), dict[str, Tensor](), dict[str, Quantized]()
     for name, tensor in to_ours(theirs, rules, config, ignored):
         if tensor.shape == expected[name]:
@@ -118,17 +118,15 @@ def read_packed(
     counts = Counter[str]()
     for name, part in quantizable(decoder).items():
         matrix = packed.pop(f"{name}.weight", None)
-        kept = matrix is not None and (matrix.minima is not None) == in_int4(name, part, chosen.to)
-        if matrix is not None and not kept:
-            part.weight = torch.nn.Parameter(matrix.unpacked())
-        replace(decoder, name, matrix if kept and matrix is not None else pack(name, part, chosen.to))
-        counts["kept" if kept else "rounded"] += 1
+        if matrix is not None and (matrix.minima is not None) == in_int4(name, part, chosen.to):
+            counts["kept"] += 1
+        else:
+            counts["rounded"] += 1
+            if matrix is not None:
+                part.weight = torch.nn.Parameter(matrix.unpacked())
+            matrix = pack(name, part, chosen.to)
+        replace(decoder, name, matrix)
     for name, matrix in packed.items():  # small layers, which are not quantized here
         decoder.get_parameter(name).data = matrix.unpacked()
-    others = (
-        "no other is left"
-        if not counts["rounded"]
-        else (f"{counts['rounded']} stored in another precision are rounded, to {chosen.to} in layers, else to int8")
-    )
-    say(f"({counts['kept']} matrices keep their codes; {others})")
+    say(f"({counts['kept']} matrices keep their codes; {counts['rounded']} are rounded to {chosen.to} or int8)")
     return decoder, chosen

@@ -48,7 +48,7 @@ class AsTheirs(StoredTensors):
 def read_gguf(path: Path, dtype: torch.dtype | None = None, packed: bool = False) -> tuple[SavedModel, Family]:
     """Read a model from a GGUF file, dequantized to `dtype`, or to the dtype of each tensor's precision.
 
-    With `packed`, matrices are kept in whole numbers.
+    With `packed`, matrices stay in int8 or int4.
 
     Raises `UserError` for a file that is truncated or no GGUF, an unsupported architecture, precision or tokenizer, and
     tensors that do not fit, all together.
