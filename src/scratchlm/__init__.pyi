@@ -710,7 +710,8 @@ def import_model(
             model of a run or model folder.
         dtype
             Precision of the weights in the folder; stored: that of each tensor, dequantized; quantized:
-            the matrices of a .gguf file in int8 or int4, with the codes of Q8_0, Q4_0, Q4_1 and Q4_K.
+            the matrices of a .gguf file in int8 or int4, with the codes of Q8_0, Q4_0, Q4_1 and Q4_K;
+            others are rounded to that.
         force
             Replace an existing model in the folder.
 
