@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from marks import slow
@@ -9,7 +11,7 @@ from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine
 from scratchlm.generation.generate import generate_ids
 from scratchlm.generation.requests import Extras, Request
-from scratchlm.generation.speculative import DraftModel, PromptLookup
+from scratchlm.generation.speculative import COMPARED, FIRST_PAUSE, LONGEST_PAUSE, DraftModel, PromptLookup, WhileFaster
 from scratchlm.model.blocks import BLOCK
 from scratchlm.model.decoder import Decoder
 from toys import random_decoder, random_ids, toy_config
@@ -103,3 +105,62 @@ def test_prompt_lookup_and_a_draft_model_agree_with_plain_generation() -> None:
     same = Request(prompt, SamplingConfig(max_tokens=BLOCK, temperature=0.0), extras=Extras(drafter=DraftModel(draft)))
     Engine(decoder).finish([same])
     assert same.agreed == same.proposed > 0
+
+
+class Always:
+    """Proposes three tokens each time."""
+
+    def propose(self, ids, most: int) -> list[int]:
+        return [1, 2, 3][:most]
+
+
+def guessed_steps(cost: float, grown: int, steps: int) -> tuple[list[bool], WhileFaster]:
+    """Return which steps had guesses, where such a step costs and writes this much, and others 1 second and token."""
+    now = 0.0
+    drafter = WhileFaster(Always(), clock=lambda: now)
+    ids, guessed = [0], []
+    for _ in range(steps):
+        guessed.append(bool(drafter.propose(ids, 3)))
+        now += cost if guessed[-1] else 1.0
+        ids += [0] * (grown if guessed[-1] else 1)
+    return guessed, drafter
+
+
+def test_guesses_go_on_while_they_write_more_tokens_a_second() -> None:
+    guessed, drafter = guessed_steps(cost=2.0, grown=3, steps=200)
+    assert guessed == [False] * (COMPARED + 1) + [True] * (199 - COMPARED)
+    assert drafter.pauses == 0
+
+
+def test_guesses_that_cost_more_than_they_save_pause_longer_each_time() -> None:
+    guessed, drafter = guessed_steps(cost=3.1, grown=3, steps=3000)
+    spans = [(kind, sum(1 for _ in steps)) for kind, steps in itertools.groupby(guessed)]
+    assert [size for kind, size in spans if kind][:-1] == [COMPARED] * (len(spans) // 2 - 1)
+    pauses = [size for kind, size in spans[1:] if not kind]
+    assert pauses[:5] == [FIRST_PAUSE * 2**number for number in range(5)]
+    assert max(pauses) == LONGEST_PAUSE
+    assert drafter.pauses >= len(pauses)
+    assert sum(guessed) < len(guessed) // 20
+
+
+def test_one_step_that_the_system_held_up_decides_nothing() -> None:
+    now, slow_step = 0.0, COMPARED + 3
+    drafter = WhileFaster(Always(), clock=lambda: now)
+    ids = [0]
+    for number in range(60):
+        guesses = drafter.propose(ids, 3)
+        now += 50.0 if number == slow_step else 1.5 if guesses else 1.0
+        ids += [0] * (3 if guesses else 1)
+    assert drafter.pauses == 0
+
+
+def test_the_output_is_that_without_guesses_whatever_the_clock_says() -> None:
+    decoder, prompt = model(), random_ids(1, 7)[0].tolist()
+    config = SamplingConfig(max_tokens=LENGTH, temperature=0.9, seed=3)
+    plain = list(generate_ids(decoder, prompt, config))
+    ticks = itertools.count()
+    drafter = WhileFaster(Foreseen([*prompt, *plain], 5), clock=lambda: float(next(ticks) ** 2 % 7))
+    request = Request(prompt, config, extras=Extras(drafter=drafter))
+    Engine(decoder).finish([request])
+    assert request.new == plain
+    assert request.proposed > 0

@@ -26,7 +26,7 @@ from scratchlm.generation.language_model import LanguageModel, load, sampling_of
 from scratchlm.generation.requests import Drafter, Extras, Grammar
 from scratchlm.generation.screen import MarkdownScreen, Prompt, read_line
 from scratchlm.generation.speakers import LocalSpeaker, RemoteSpeaker, Speaker
-from scratchlm.generation.speculative import DraftModel, PromptLookup, require_same_tokens
+from scratchlm.generation.speculative import DraftModel, PromptLookup, WhileFaster, require_same_tokens
 
 
 def generate(config: GenerateConfig) -> None:
@@ -49,10 +49,11 @@ def generate(config: GenerateConfig) -> None:
         for piece in pieces:
             print(piece, end="", flush=True, file=place)
         print()
-    if request is not None and request.extras.drafter is not None:
+    if request is not None and isinstance(drafter := request.extras.drafter, WhileFaster):
         share = f"{request.agreed / request.proposed:.0%}" if request.proposed else "none"
+        paused = "; they were slower, and paused" if drafter.pauses else ""
         print(
-            f"({request.proposed} tokens were guessed, {share} rightly, for {len(request.new)} written)",
+            f"({request.proposed} tokens were guessed, {share} rightly, for {len(request.new)} written{paused})",
             file=sys.stderr,
         )
 
@@ -68,7 +69,7 @@ def _extras(config: GenerateConfig, model: LanguageModel) -> Extras:
     if config.json_schema is not None:
         schema = read_json(config.json_schema)
         grammar = model.grammars().json_schema(require_table(schema, str(config.json_schema)))
-    return Extras(grammar=grammar, drafter=drafter)
+    return Extras(grammar=grammar, drafter=None if drafter is None else WhileFaster(drafter))
 
 
 def chat(config: ChatConfig) -> None:
