@@ -53,6 +53,15 @@ def bounds(layer: LayerTable, chunk: int, chunks: int, outputs: int) -> tuple[in
 
 
 @njit(nogil=True, error_model="numpy")
+def heads_together(layer: LayerTable) -> int:
+    """Return how many heads fill whole tiles of a matrix; 1 where it does not lie in tiles."""
+    heads, unit = 1, TILE if layer.kind.ndim == 3 else 1
+    while heads * layer.sizes.head_dim % unit:
+        heads += 1
+    return heads
+
+
+@njit(nogil=True, error_model="numpy")
 def product(layer: LayerTable, which: int, x: Any, rounded: Rounded, out: Any, first: int, last: int) -> None:
     """Multiply with some outputs of one matrix of a table; add their bias, and what an adapter adds."""
     outputs, of = out.shape[1], layer.place[OF_MATRIX * which : OF_MATRIX * (which + 1)]

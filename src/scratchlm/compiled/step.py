@@ -22,6 +22,7 @@ from scratchlm.compiled.layer import (
     add_rows,
     bounds,
     copy,
+    heads_together,
     norm_rows,
     product,
     read_rows,
@@ -55,6 +56,7 @@ from scratchlm.compiled.tables import (
     ROWS,
     TABLES,
     UP,
+    VALUE,
     VALUE_TABLE,
     WANTED,
     WANTED_ROWS,
@@ -71,6 +73,9 @@ from scratchlm.compiled.tables import (
 )
 from scratchlm.model.blocks import BLOCK
 from scratchlm.model.quantized import GROUP, LARGEST, SMALLEST, TILE
+
+ATTENTION_CHUNKS = 8
+"""Most chunks of attention for each of a product's: a head takes unlike times in texts of unlike lengths."""
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
@@ -91,72 +96,75 @@ def begin(turn: Turn, whole: LayerTable, number: int, embedded: Any, stream: Any
 
 
 @njit(nogil=True, error_model="numpy")
-def project(turn: Turn, layer: LayerTable, stream: Any, normed: Any, rounded: Rounded, heads: Heads) -> None:
-    """Compute queries, keys and values of the new tokens."""
-    each = layer.sizes.chunks
+def project(
+    turn: Turn, layer: LayerTable, rows: Rows, stream: Any, normed: Any, rounded: Rounded, heads: Heads
+) -> None:
+    """Compute queries, keys and values of the new tokens; normalise and rotate them, and fill the cache.
+
+    A chunk is a head, or as many heads as fill whole tiles.
+    """
+    sizes, size, together = layer.sizes, layer.sizes.head_dim, heads_together(layer)
+    of_queries = (sizes.heads + together - 1) // together
+    of_keys = (sizes.kv_heads + together - 1) // together
+    chunks = of_queries + 2 * of_keys
     chunk = claim(turn.queue, turn.phase)
-    if chunk < 3 * each:
+    if chunk < chunks:
         read_rows(layer, ATTENTION_NORM, stream, normed)
         round_rows(normed, rounded)
-    while chunk < 3 * each:
-        which = chunk % 3
-        out = heads.queries if which == QUERY else heads.keys if which == KEY else heads.values
-        first, last = bounds(layer, chunk // 3, each, out.shape[1])
-        product(layer, which, normed, rounded, out, first, last)
-        finish(turn.queue, turn.phase)
-        chunk = claim(turn.queue, turn.phase)
-    wait(turn.queue, turn.phase, 3 * each)
-
-
-@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def place_heads(turn: Turn, layer: LayerTable, rows: Rows, stream: Any, normed: Any, heads: Heads) -> None:
-    """Normalise and rotate queries and keys; put keys and values into the cache. A chunk is a head of a row."""
-    sizes, place, size = layer.sizes, layer.place, layer.sizes.head_dim
-    each = sizes.heads + 2 * sizes.kv_heads
-    chunks = each * len(rows.ids)
-    chunk = claim(turn.queue, turn.phase)
-    if chunk < chunks and place[VALUE_TABLE]:
-        read_rows(layer, ATTENTION_NORM, stream, normed)  # the thread may have had no part in the products
     while chunk < chunks:
-        b, head = chunk // each, chunk % each
-        position = rows.positions[b]
-        block, at = rows.blocks[b, position // BLOCK], position % BLOCK
-        if head < sizes.heads:
-            turn_head(layer, QUERY_NORM, position, heads.queries[b, head * size : (head + 1) * size])
-        elif head < sizes.heads + sizes.kv_heads:
-            head -= sizes.heads
-            key = heads.keys[b, head * size : (head + 1) * size]
-            turn_head(layer, KEY_NORM, position, key)
-            cached = carray(pointer(place[CACHED_KEYS]), (block + 1, sizes.kv_heads, size, BLOCK), np.float32)
-            for e in range(size):
-                cached[block, head, e, at] = key[e]
+        if chunk < of_queries:
+            which, out, first = QUERY, heads.queries, together * chunk
+        elif chunk < of_queries + of_keys:
+            which, out, first = KEY, heads.keys, together * (chunk - of_queries)
         else:
-            head -= sizes.heads + sizes.kv_heads
-            value = heads.values[b, head * size : (head + 1) * size]
-            if place[VALUE_TABLE]:
-                add_embedded_value(layer, head, rows.ids[b], normed[b], value)
-            cached = carray(pointer(place[CACHED_VALUES]), (block + 1, sizes.kv_heads, BLOCK, size), np.float32)
-            copy(value, cached[block, head, at])
+            which, out, first = VALUE, heads.values, together * (chunk - of_queries - of_keys)
+        last = min(out.shape[1] // size, first + together)
+        product(layer, which, normed, rounded, out, size * first, size * last)
+        for head in range(first, last):
+            for b in range(out.shape[0]):
+                place_head(layer, which, rows, b, head, normed[b], out[b, head * size : (head + 1) * size])
         finish(turn.queue, turn.phase)
         chunk = claim(turn.queue, turn.phase)
     wait(turn.queue, turn.phase, chunks)
 
 
+@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
+def place_head(layer: LayerTable, which: int, rows: Rows, b: int, head: int, normed: Any, x: Any) -> None:
+    """Turn one head of a query or key; put a key or value into the cache."""
+    sizes, place, size = layer.sizes, layer.place, layer.sizes.head_dim
+    position = rows.positions[b]
+    block, at = rows.blocks[b, position // BLOCK], position % BLOCK
+    if which == QUERY:
+        turn_head(layer, QUERY_NORM, position, x)
+    elif which == KEY:
+        turn_head(layer, KEY_NORM, position, x)
+        cached = carray(pointer(place[CACHED_KEYS]), (block + 1, sizes.kv_heads, size, BLOCK), np.float32)
+        for e in range(size):
+            cached[block, head, e, at] = x[e]
+    else:
+        if place[VALUE_TABLE]:
+            add_embedded_value(layer, head, rows.ids[b], normed, x)
+        cached = carray(pointer(place[CACHED_VALUES]), (block + 1, sizes.kv_heads, BLOCK, size), np.float32)
+        copy(x, cached[block, head, at])
+
+
 @njit(nogil=True, error_model="numpy")
 def mix(turn: Turn, layer: LayerTable, rows: Rows, queries: Any, mixed: Any, scores: Any) -> None:
-    """Attend: a chunk is a query head of a row."""
+    """Attend: a chunk is some query heads of rows, fewer for few rows and many, since each claim takes time."""
     sizes, place, size = layer.sizes, layer.place, layer.sizes.head_dim
     keys = carray(pointer(place[CACHED_KEYS]), (sizes.blocks, sizes.kv_heads, size, BLOCK), np.float32)
     values = carray(pointer(place[CACHED_VALUES]), (sizes.blocks, sizes.kv_heads, BLOCK, size), np.float32)
-    chunks = sizes.heads * len(rows.ids)
+    heads = sizes.heads * len(rows.ids)
+    chunks = min(heads, ATTENTION_CHUNKS * sizes.chunks)
     chunk = claim(turn.queue, turn.phase)
     while chunk < chunks:
-        b, head = chunk // sizes.heads, chunk % sizes.heads
-        shared, length = head * sizes.kv_heads // sizes.heads, rows.positions[b] + 1
-        first = max(0, length - place[WINDOW]) if place[WINDOW] else 0
-        query, out = queries[b, head * size : (head + 1) * size], mixed[b, head * size : (head + 1) * size]
-        own = scores[: (length + BLOCK - 1) // BLOCK * BLOCK]
-        attend(sizes, query, keys[:, shared], values[:, shared], rows.blocks[b], (first, length), own, out)
+        for each in range(heads * chunk // chunks, heads * (chunk + 1) // chunks):
+            b, head = each // sizes.heads, each % sizes.heads
+            shared, length = head * sizes.kv_heads // sizes.heads, rows.positions[b] + 1
+            first = max(0, length - place[WINDOW]) if place[WINDOW] else 0
+            query, out = queries[b, head * size : (head + 1) * size], mixed[b, head * size : (head + 1) * size]
+            own = scores[: (length + BLOCK - 1) // BLOCK * BLOCK]
+            attend(sizes, query, keys[:, shared], values[:, shared], rows.blocks[b], (first, length), own, out)
         finish(turn.queue, turn.phase)
         chunk = claim(turn.queue, turn.phase)
     wait(turn.queue, turn.phase, chunks)
@@ -258,16 +266,15 @@ def take_part(call: Call, epoch: int, model: Model) -> None:
         layer = LayerTable(sizes, model.layers[number], model.kind)
         if number == 0 or model.whole[X0_STREAM]:
             begin(Turn(queue, phase), whole, number, work.embedded, stream)
-        project(Turn(queue, phase + 1), layer, stream, normed, of_stream, heads)
-        place_heads(Turn(queue, phase + 2), layer, rows, stream, normed, heads)
-        mix(Turn(queue, phase + 3), layer, rows, heads.queries, work.mixed, scores)
-        join(Turn(queue, phase + 4), layer, OUTPUT, work.mixed, of_mixed, branch, stream)
+        project(Turn(queue, phase + 1), layer, rows, stream, normed, of_stream, heads)
+        mix(Turn(queue, phase + 2), layer, rows, heads.queries, work.mixed, scores)
+        join(Turn(queue, phase + 3), layer, OUTPUT, work.mixed, of_mixed, branch, stream)
         if sizes.norm_after:
-            add_normed(Turn(queue, phase + 5), layer, ATTENTION_OUT_NORM, branch, normed, stream)
-        widen(Turn(queue, phase + 6), layer, stream, normed, of_stream, work.gate, work.inner)
-        join(Turn(queue, phase + 7), layer, DOWN, work.inner, of_inner, branch, stream)
+            add_normed(Turn(queue, phase + 4), layer, ATTENTION_OUT_NORM, branch, normed, stream)
+        widen(Turn(queue, phase + 5), layer, stream, normed, of_stream, work.gate, work.inner)
+        join(Turn(queue, phase + 6), layer, DOWN, work.inner, of_inner, branch, stream)
         if sizes.norm_after:
-            add_normed(Turn(queue, phase + 8), layer, FEED_FORWARD_OUT_NORM, branch, normed, stream)
+            add_normed(Turn(queue, phase + 7), layer, FEED_FORWARD_OUT_NORM, branch, normed, stream)
         phase += PHASES
     if rows.wanted.size:
         of_wanted = new_rounded(model.head_kind, len(rows.wanted), sizes.width, 2)

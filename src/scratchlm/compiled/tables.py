@@ -34,7 +34,7 @@ ROWS, MOST_BLOCKS, WANTED_ROWS, IDS, POSITIONS, TABLES, WANTED, ARRAYS = _number
 """Numbers of a job, which describes a step to threads: sizes, then addresses; the last is the first of `Work`."""
 LETTER = 24
 """Numbers of a job."""
-PHASES = 9
+PHASES = 8
 """Phases of a layer."""
 
 
