@@ -38,9 +38,9 @@ CALIBRATION_TOKENS = 65_536
 """Most tokens of a text that GPTQ reads."""
 WINDOW = 512
 """Tokens of one window of calibration."""
-MEASURED_TOKENS = 16_384
+MEASURED_TOKENS = 4_096
 """Most tokens that bits per byte are measured on."""
-WRITTEN_TOKENS = 48
+WRITTEN_TOKENS = 24
 """Tokens of a text that the speed is measured by."""
 
 

@@ -33,6 +33,8 @@ MOST = 15
 """The largest int4 code; codes are 0 to 15."""
 SPANS_TRIED = (1.0, 0.975, 0.95, 0.925, 0.9, 0.875, 0.85, 0.825, 0.8)
 """Spans that a group of int4 is tried with, relative to the one that clips nothing."""
+FITTED = 1 << 17
+"""Weights whose groups are fitted at a time: what is computed on the way stays in the processor's caches."""
 OUTPUTS = 512 * TILE
 """Outputs of a matrix that are unpacked at a time."""
 LARGEST = 127
@@ -147,6 +149,11 @@ def fit_groups(weight: Float[Tensor, "O I"]) -> tuple[Groups, Groups]:
     The largest reaches from a group's smallest weight to its largest. Shorter ones clip these two and round the others
     better.
     """
+    parts = [_fit(part) for part in weight.split(max(1, FITTED // weight.size(1)))]
+    return torch.cat([scales for scales, _ in parts]), torch.cat([minima for _, minima in parts])
+
+
+def _fit(weight: Float[Tensor, "O I"]) -> tuple[Groups, Groups]:
     groups = in_groups(weight)
     low, high = groups.aminmax(dim=2, keepdim=True)
     best, least = (torch.zeros_like(low), low), torch.full_like(low, torch.inf)
