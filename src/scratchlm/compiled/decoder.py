@@ -110,7 +110,7 @@ class CompiledDecoder:
             whole[places.X0_STREAM] = self._address(decoder.x0_residual.stream_scale)
             whole[places.X0_EMBEDDED] = self._address(decoder.x0_residual.embedding_scale)
         kind = _kind(next(iter(_matrices(_blocks(decoder)[0]).values())))
-        self._sizes = _sizes(decoder, CHUNKS * threads, blocks.count)
+        self._sizes = _sizes(decoder, CHUNKS * threads, blocks.block_size)
         self._model = Model(self._sizes.record(), layers, whole, KINDS[kind], KINDS[_kind(_head(decoder))])
         self.reads_prompts = KINDS[kind].ndim == 3
         """Whether it reads prompts too, so that a text has the same bits whatever is read beside it."""
@@ -235,7 +235,9 @@ class CompiledDecoder:
             (places.KEY_NORM, attention.key_norm),
         ):
             self._describe_norm(row, place, norm)
-        row[places.CACHED_KEYS], row[places.CACHED_VALUES] = map(self._address, self.blocks.tensors[number])
+        row[places.CACHED_KEYS], row[places.CACHED_VALUES] = (
+            self._address(part[0]) for part in self.blocks.tensors[number]
+        )
         row[places.WINDOW] = attention.window or 0
         rope = self.decoder.config.positions
         if isinstance(rope, RopeConfig):
@@ -312,7 +314,7 @@ def _kind(part: nn.Module) -> torch.dtype:
     return _stored(part)[0].dtype
 
 
-def _sizes(decoder: Decoder, chunks: int, blocks: int) -> StepSizes:
+def _sizes(decoder: Decoder, chunks: int, block_size: int) -> StepSizes:
     config, attention, inside = decoder.config, grouped(decoder.config), decoder.config.feed_forward
     assert isinstance(inside, SwiGLUConfig | MLPConfig)
     like = config.norm if isinstance(config.norm, RMSNormConfig) else RMSNormConfig()  # of queries and keys
@@ -341,5 +343,5 @@ def _sizes(decoder: Decoder, chunks: int, blocks: int) -> StepSizes:
         logit_softcap=float(config.logit_softcap or 0.0),
         gate_channels=min(values.gate_channels, config.width) if isinstance(values, ValueEmbeddingConfig) else 0,
         chunks=chunks,
-        blocks=blocks,
+        block_size=block_size,
     )

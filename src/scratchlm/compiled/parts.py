@@ -6,9 +6,11 @@ from math import erf, sqrt
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import carray, njit
 
-from scratchlm.compiled.products import FLAGS, f32, i32
+from scratchlm.compiled.atomic import pointer, read_ahead
+from scratchlm.compiled.products import FLAGS, LINE, f32, i32
+from scratchlm.compiled.vectors import add_product, fill, load_floats, store_floats
 from scratchlm.model.blocks import BLOCK
 
 RMS, LAYER = 0, 1
@@ -88,38 +90,61 @@ def rotate(x: Any, cos: Any, sin: Any) -> None:
         second[i] = b * cos[i] + a * sin[i]
 
 
-@njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def add_scores(query: Any, keys: Any, scores: Any) -> None:
-    """Set `scores (BLOCK,)` to the products of a query with the keys `(E, BLOCK)` of one block."""
-    scores[:] = f32(0)
-    channels = query.size
-    blocks_of_8 = channels - channels % 8
-    for e in range(0, blocks_of_8, 8):
-        q0, q1, q2, q3 = query[e], query[e + 1], query[e + 2], query[e + 3]
-        q4, q5, q6, q7 = query[e + 4], query[e + 5], query[e + 6], query[e + 7]
-        k0, k1, k2, k3 = keys[e], keys[e + 1], keys[e + 2], keys[e + 3]
-        k4, k5, k6, k7 = keys[e + 4], keys[e + 5], keys[e + 6], keys[e + 7]
-        for t in range(BLOCK):
-            scores[t] += (
-                q0 * k0[t] + q1 * k1[t] + q2 * k2[t] + q3 * k3[t] + q4 * k4[t] + q5 * k5[t] + q6 * k6[t] + q7 * k7[t]
-            )
-    for e in range(blocks_of_8, channels):
-        q0, k0 = query[e], keys[e]
-        for t in range(BLOCK):
-            scores[t] += q0 * k0[t]
+@njit(nogil=True, error_model="numpy")
+def score_block(query: Any, keys: Any, scores: Any) -> None:
+    """Set `scores (BLOCK,)` to the products of a query with the keys `(E, BLOCK)` of one block.
+
+    Even and odd channels have sums of their own, so that no product waits for the one before.
+    """
+    place = keys.ctypes.data
+    a = b = c = d = fill(f32(0))
+    for e in range(0, query.size - 1, 2):
+        even, odd = fill(query[e]), fill(query[e + 1])
+        a = add_product(even, load_floats(place), a)
+        b = add_product(even, load_floats(place + 64), b)
+        c = add_product(odd, load_floats(place + 128), c)
+        d = add_product(odd, load_floats(place + 192), d)
+        place += 256
+    if query.size % 2:
+        even = fill(query[query.size - 1])
+        a = add_product(even, load_floats(place), a)
+        b = add_product(even, load_floats(place + 64), b)
+    one = fill(f32(1))
+    store_floats(add_product(a, one, c), scores.ctypes.data)
+    store_floats(add_product(b, one, d), scores.ctypes.data + 64)
+
+
+@njit(nogil=True, error_model="numpy")
+def of_block(sizes: Any, cached: int, head: int, block: int, rows: int, columns: int) -> Any:
+    """Return what a block of the cache holds of one head; `cached` is the address of a layer's keys or values."""
+    numbers = sizes.block_size * block + rows * columns * head
+    return carray(pointer(cached + 4 * numbers), (rows, columns), np.float32)
+
+
+@njit(nogil=True, error_model="numpy")
+def fetch_block(part: Any) -> None:
+    """Have a part of a block read, which will be needed soon: the processor does not know where the next block lies."""
+    for at in range(0, 4 * part.size, LINE):
+        read_ahead(part, at)
 
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
-def attend(sizes: Any, query: Any, keys: Any, values: Any, blocks: Any, span: Any, scores: Any, out: Any) -> None:
+def attend(sizes: Any, query: Any, cached: Any, head: int, blocks: Any, span: Any, scores: Any, out: Any) -> None:
     """Set `out (E,)` to the mean of the values at the positions of `span`, weighted by softmax.
 
-    `keys (blocks, E, BLOCK)` and `values (blocks, BLOCK, E)` are those of one head; `blocks` says where each block of
-    the text lies.
+    `cached` are the addresses of a layer's keys and values, `head` is the one that the query looks at; `blocks` says
+    where each block of the text lies.
     """
     first, length = span
+    keys, values, size = cached[0], cached[1], query.size
     scale, softcap = f32(sizes.scale), f32(sizes.softcap)
-    for number in range(first // BLOCK, (length + BLOCK - 1) // BLOCK):
-        add_scores(query, keys[blocks[number]], scores[number * BLOCK : (number + 1) * BLOCK])
+    until = (length + BLOCK - 1) // BLOCK
+    for number in range(first // BLOCK, until):
+        if number + 1 < until:
+            fetch_block(of_block(sizes, keys, head, blocks[number + 1], size, BLOCK))
+        fetch_block(of_block(sizes, values, head, blocks[number], BLOCK, size))
+        own = of_block(sizes, keys, head, blocks[number], size, BLOCK)
+        score_block(query, own, scores[number * BLOCK : (number + 1) * BLOCK])
     seen = scores[first:length]
     largest = f32(-np.inf)
     for t in range(seen.size):
@@ -134,10 +159,11 @@ def attend(sizes: Any, query: Any, keys: Any, values: Any, blocks: Any, span: An
         seen[t] = exponential(seen[t] - largest)
         total += seen[t]
     out[:] = f32(0)
-    for number in range(first // BLOCK, (length + BLOCK - 1) // BLOCK):
+    for number in range(first // BLOCK, until):
         start = max(first, number * BLOCK)
         end = min(length, (number + 1) * BLOCK)
-        add_values(scores[start:end], values[blocks[number]][start - number * BLOCK : end - number * BLOCK], out)
+        own = of_block(sizes, values, head, blocks[number], BLOCK, size)
+        add_values(scores[start:end], own[start - number * BLOCK : end - number * BLOCK], out)
     inverse = f32(1) / total
     for e in range(out.size):
         out[e] *= inverse
@@ -145,16 +171,27 @@ def attend(sizes: Any, query: Any, keys: Any, values: Any, blocks: Any, span: An
 
 @njit(nogil=True, error_model="numpy", fastmath=FLAGS)
 def add_values(weights: Any, values: Any, out: Any) -> None:
-    """Add the weighted values `(positions, E)` to `out`, four positions at a time."""
-    t = 0
-    while t + 4 <= weights.size:
-        s0, s1, s2, s3 = weights[t], weights[t + 1], weights[t + 2], weights[t + 3]
-        v0, v1, v2, v3 = values[t], values[t + 1], values[t + 2], values[t + 3]
-        for e in range(out.size):
-            out[e] += s0 * v0[e] + s1 * v1[e] + s2 * v2[e] + s3 * v3[e]
-        t += 4
-    while t < weights.size:
-        s0, v0 = weights[t], values[t]
-        for e in range(out.size):
-            out[e] += s0 * v0[e]
-        t += 1
+    """Add the weighted values `(positions, E)` to `out`, 32 channels at a time, then what is left."""
+    size, e = out.size, 0
+    while e + 32 <= size:
+        place, end = values.ctypes.data + 4 * e, out.ctypes.data + 4 * e
+        a, b, c, d = load_floats(end), load_floats(end + 64), fill(f32(0)), fill(f32(0))
+        for t in range(0, weights.size - 1, 2):
+            even, odd = fill(weights[t]), fill(weights[t + 1])
+            a = add_product(even, load_floats(place), a)
+            b = add_product(even, load_floats(place + 64), b)
+            c = add_product(odd, load_floats(place + 4 * size), c)
+            d = add_product(odd, load_floats(place + 4 * size + 64), d)
+            place += 8 * size
+        if weights.size % 2:
+            even = fill(weights[weights.size - 1])
+            a = add_product(even, load_floats(place), a)
+            b = add_product(even, load_floats(place + 64), b)
+        one = fill(f32(1))
+        store_floats(add_product(a, one, c), end)
+        store_floats(add_product(b, one, d), end + 64)
+        e += 32
+    for t in range(weights.size):
+        weight, value = weights[t], values[t]
+        for rest in range(e, size):
+            out[rest] += weight * value[rest]

@@ -75,7 +75,7 @@ def leave(door: npt.NDArray[np.int64]) -> None:
     fetch_add(door[INSIDE:], -1)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", cache=True)
 def prepare(queue: npt.NDArray[np.int64], door: npt.NDArray[np.int64], epoch: int) -> None:
     """Open a queue for a new step, after all threads of an earlier one have left it."""
     fetch_add(door[EPOCH:], epoch - fetch(door[EPOCH:]))
@@ -89,7 +89,7 @@ def prepare(queue: npt.NDArray[np.int64], door: npt.NDArray[np.int64], epoch: in
         queue[phase, FINISHED] = 0
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", cache=True)
 def ring(signal: npt.NDArray[np.int64], helpers: npt.NDArray[np.int64]) -> int:
     """Call for the next step; return how many helpers sleep and must be woken."""
     fetch_add(signal, 1)

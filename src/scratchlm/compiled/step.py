@@ -29,7 +29,7 @@ from scratchlm.compiled.layer import (
     turn_head,
     vector,
 )
-from scratchlm.compiled.parts import activate, attend, exponential
+from scratchlm.compiled.parts import activate, attend, exponential, of_block
 from scratchlm.compiled.products import FLAGS, Rounded, f32, new_rounded, round_rows
 from scratchlm.compiled.sharing import AWAKE, HEARD, called, claim, enter, finish, leave, wait
 from scratchlm.compiled.tables import (
@@ -138,22 +138,20 @@ def place_head(layer: LayerTable, which: int, rows: Rows, b: int, head: int, nor
         turn_head(layer, QUERY_NORM, position, x)
     elif which == KEY:
         turn_head(layer, KEY_NORM, position, x)
-        cached = carray(pointer(place[CACHED_KEYS]), (block + 1, sizes.kv_heads, size, BLOCK), np.float32)
+        cached = of_block(sizes, place[CACHED_KEYS], head, block, size, BLOCK)
         for e in range(size):
-            cached[block, head, e, at] = x[e]
+            cached[e, at] = x[e]
     else:
         if place[VALUE_TABLE]:
             add_embedded_value(layer, head, rows.ids[b], normed, x)
-        cached = carray(pointer(place[CACHED_VALUES]), (block + 1, sizes.kv_heads, BLOCK, size), np.float32)
-        copy(x, cached[block, head, at])
+        copy(x, of_block(sizes, place[CACHED_VALUES], head, block, BLOCK, size)[at])
 
 
 @njit(nogil=True, error_model="numpy")
 def mix(turn: Turn, layer: LayerTable, rows: Rows, queries: Any, mixed: Any, scores: Any) -> None:
     """Attend: a chunk is some query heads of rows, fewer for few rows and many, since each claim takes time."""
     sizes, place, size = layer.sizes, layer.place, layer.sizes.head_dim
-    keys = carray(pointer(place[CACHED_KEYS]), (sizes.blocks, sizes.kv_heads, size, BLOCK), np.float32)
-    values = carray(pointer(place[CACHED_VALUES]), (sizes.blocks, sizes.kv_heads, BLOCK, size), np.float32)
+    cached = place[CACHED_KEYS], place[CACHED_VALUES]
     heads = sizes.heads * len(rows.ids)
     chunks = min(heads, ATTENTION_CHUNKS * sizes.chunks)
     chunk = claim(turn.queue, turn.phase)
@@ -164,7 +162,7 @@ def mix(turn: Turn, layer: LayerTable, rows: Rows, queries: Any, mixed: Any, sco
             first = max(0, length - place[WINDOW]) if place[WINDOW] else 0
             query, out = queries[b, head * size : (head + 1) * size], mixed[b, head * size : (head + 1) * size]
             own = scores[: (length + BLOCK - 1) // BLOCK * BLOCK]
-            attend(sizes, query, keys[:, shared], values[:, shared], rows.blocks[b], (first, length), own, out)
+            attend(sizes, query, cached, shared, rows.blocks[b], (first, length), own, out)
         finish(turn.queue, turn.phase)
         chunk = claim(turn.queue, turn.phase)
     wait(turn.queue, turn.phase, chunks)

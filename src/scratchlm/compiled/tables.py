@@ -69,8 +69,8 @@ class StepSizes(NamedTuple):
     """Channels of a layer's input that the gate of a value embedding reads."""
     chunks: int
     """Chunks that a product is cut into."""
-    blocks: int
-    """Blocks of the cache."""
+    block_size: int
+    """Numbers of a block of the cache, those of all layers: as far apart are those of one layer."""
 
     def record(self) -> Any:
         """Return the sizes as a record of numpy, which compiled code takes as one pointer."""

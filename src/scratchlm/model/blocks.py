@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -23,21 +25,39 @@ class Blocks:
         self.count, self.dtype, self.device = count, dtype, decoder.device
         self.cached = [attention.cached for attention in decoder.attentions]
         """What each layer keeps of a position."""
-        self.tensors = [[self._zeros(count, *each.of_block(BLOCK)) for each in layer] for layer in self.cached]
-        """Of each layer; all blocks of one kind lie in one tensor."""
+        self._place(self._zeros(count))
 
-    def _zeros(self, *shape: int) -> Tensor:
+    def _zeros(self, count: int) -> Tensor:
+        """Return memory for blocks, a row each: what all layers keep of its positions lies together.
+
+        So a text takes the memory of its own blocks, however large the system's pages are.
+        """
+        size = sum(math.prod(each.of_block(BLOCK)) for layer in self.cached for each in layer)
         if self.device.type == "cpu" and self.dtype == torch.float32:
-            return torch.from_numpy(np.zeros(shape, np.float32))  # torch's own zeros are written at once
-        return torch.zeros(shape, device=self.device, dtype=self.dtype)
+            return torch.from_numpy(np.zeros((count, size), np.float32))  # torch's own zeros are written at once
+        return torch.zeros((count, size), device=self.device, dtype=self.dtype)
+
+    def _place(self, memory: Tensor) -> None:
+        self._memory, at = memory, 0
+        self.tensors: list[list[Tensor]] = []
+        """Of each layer, the parts of all blocks: they lie `block_size` numbers apart."""
+        for layer in self.cached:
+            self.tensors.append([])
+            for each in layer:
+                shape = each.of_block(BLOCK)
+                self.tensors[-1].append(memory[:, at : at + math.prod(shape)].unflatten(1, shape))
+                at += math.prod(shape)
+
+    @property
+    def block_size(self) -> int:
+        """Numbers of a block, those of all layers."""
+        return self._memory.size(1)
 
     def grow(self, count: int) -> None:
         """Hold `count` blocks; what the first ones hold is kept, elsewhere in memory."""
-        for tensors in self.tensors:
-            for place, tensor in enumerate(tensors):
-                larger = self._zeros(count, *tensor.shape[1:])
-                larger[: self.count] = tensor
-                tensors[place] = larger
+        larger = self._zeros(count)
+        larger[: self.count] = self._memory
+        self._place(larger)
         self.count = count
 
     def copy(self, source: int, target: int, positions: int) -> None:
@@ -49,6 +69,4 @@ class Blocks:
 
     def clear(self, block: int) -> None:
         """Set a block to zero, as where a model that diverged left NaN, which would reach those that pass over it."""
-        for tensors in self.tensors:
-            for tensor in tensors:
-                tensor[block] = 0.0
+        self._memory[block] = 0.0
