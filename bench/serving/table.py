@@ -66,7 +66,7 @@ def main() -> None:
     head = ["| program | writes tokens/s (quartiles) | of llama.cpp | reads tokens/s | first token, s | peak MiB |"]
     head.append("|---|---|---|---|---|---|")
     write_between_marks(PAGE, "bench/serving/decoding", [*head, *one_text("serving/decoding")])
-    for name in ("decoding-avx2", "decoding-integers-avx2"):
+    for name in ("decoding-avx2", "decoding-integers-avx2", "decoding-integers-vnni"):
         write_between_marks(PAGE, f"bench/serving/{name}", [*head, *one_text(f"serving/{name}")])
     head = ["| program | tokens/s | of CTranslate2 in fp32 | first token, ms: median, slowest |", "|---|---|---|---|"]
     write_between_marks(PAGE, "bench/serving/streams", [*head, *many_texts()])

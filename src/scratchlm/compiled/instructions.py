@@ -130,10 +130,9 @@ class Vnni(Portable):
     """vpdpbusd adds four products of an unsigned and a signed byte to 32 bits."""
 
     offset = 128
-    tested = False
 
-    def __init__(self, bits: int) -> None:
-        self._bits = bits
+    def __init__(self, bits: int, *, tested: bool) -> None:
+        self._bits, self.tested = bits, tested
 
     def byte_dots(self, builder: Any, sums: Any, weights: Any, inputs: Any) -> Any:
         """Add sums of (w + 128) x: to flip the highest bit of a signed byte adds 128 to it."""
@@ -167,8 +166,8 @@ class ArmDot(Portable):
 
 
 CHOICES: dict[str, tuple[tuple[str, ...], Portable]] = {
-    "avx512-vnni": (("avx512vnni", "avx512bw"), Vnni(512)),
-    "avx-vnni": (("avxvnni",), Vnni(256)),
+    "avx512-vnni": (("avx512vnni", "avx512bw"), Vnni(512, tested=True)),
+    "avx-vnni": (("avxvnni",), Vnni(256, tested=False)),
     "avx2": (("avx2", "fma", "f16c"), Avx2()),
     "arm-dot": (("dotprod",), ArmDot()),
     "portable": ((), Portable()),

@@ -45,7 +45,7 @@ class Blocks:
             self.tensors.append([])
             for each in layer:
                 shape = each.of_block(BLOCK)
-                self.tensors[-1].append(memory[:, at : at + math.prod(shape)].unflatten(1, shape))
+                self.tensors[-1].append(torch.unflatten(memory[:, at : at + math.prod(shape)], 1, shape))
                 at += math.prod(shape)
 
     @property

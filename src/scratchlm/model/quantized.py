@@ -149,7 +149,7 @@ def fit_groups(weight: Float[Tensor, "O I"]) -> tuple[Groups, Groups]:
     The largest reaches from a group's smallest weight to its largest. Shorter ones clip these two and round the others
     better.
     """
-    parts = [_fit(part) for part in weight.split(max(1, FITTED // weight.size(1)))]
+    parts = [_fit(part) for part in torch.split(weight, max(1, FITTED // weight.size(1)))]
     return torch.cat([scales for scales, _ in parts]), torch.cat([minima for _, minima in parts])
 
 

@@ -39,7 +39,7 @@ class ServeConfig:
     """Port; 0 takes a free one."""
     allow_origin: tuple[str, ...] = ()
     """Sites whose pages may ask this server, and under whose names it answers, as https://host:port; * allows any."""
-    rows: Rows = 16
+    rows: Rows = 256
     """Most texts of a model that are written at the same time."""
     queue: Amount = 256
     """Most texts that wait for a row; more are refused with status 429."""
