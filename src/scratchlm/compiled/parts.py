@@ -9,6 +9,7 @@ import numpy as np
 from numba import carray, njit
 
 from scratchlm.compiled.atomic import pointer, read_ahead
+from scratchlm.compiled.instructions import LANES
 from scratchlm.compiled.products import FLAGS, LINE, f32, i32
 from scratchlm.compiled.vectors import add_product, fill, load_floats, store_floats
 from scratchlm.model.blocks import BLOCK
@@ -17,6 +18,7 @@ RMS, LAYER = 0, 1
 """Kinds of norm."""
 SILU, GELU, GELU_TANH, RELU_SQUARED = range(4)
 """Kinds of activation."""
+assert BLOCK == 2 * LANES  # the scores of a block are two vectors
 LOG2E, LN2_HIGH, LN2_LOW = f32(1.4426950408889634), f32(0.693359375), f32(-2.12194440e-4)
 
 
