@@ -23,7 +23,7 @@ from bench.store import data_file, write
 from scratchlm.base.files import write_text
 from scratchlm.generation.language_model import LanguageModel, load
 from scratchlm.inspection.drawing import Enlarged, attention_picture
-from scratchlm.inspection.heads import Head, attention_maps
+from scratchlm.inspection.heads import Head
 from scratchlm.inspection.patterns import (
     AGAIN,
     FIRST,
@@ -36,6 +36,7 @@ from scratchlm.inspection.patterns import (
     pattern_scores,
     uniform_score,
 )
+from scratchlm.inspection.trace import attention_maps
 from scratchlm.lab.harness.settings import BOOKS
 
 SENTENCE = "Soup of the evening, beautiful Soup! Soup of the evening, beautiful Soup!"

@@ -21,7 +21,7 @@ from typing import Any
 
 from bench.store import by_turns, read, write
 
-THREADS, TURNS = 2, 3
+THREADS, TURNS = 2, 5
 PROMPT, BEFORE, NEW = 512, 32, 128
 Write = Callable[[Sequence[int], int], Iterator[int]]
 """Writes a number of tokens after a prompt, the likeliest each time."""

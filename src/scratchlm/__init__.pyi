@@ -28,9 +28,9 @@ from scratchlm.generation.generated import GeneratedText
 from scratchlm.generation.language_model import LanguageModel, load
 from scratchlm.inspection.config import DoctorConfig, InspectConfig
 from scratchlm.inspection.doctor import Diagnosis
-from scratchlm.inspection.heads import attention_maps
+from scratchlm.inspection.edits import Edit
 from scratchlm.inspection.parameters import Inspected
-from scratchlm.inspection.states import layer_states
+from scratchlm.inspection.trace import attention_maps, layer_states, trace
 from scratchlm.lab.experiments.config import (
     AblationsConfig, ContextConfig, CrossoverConfig, FeaturesConfig, LabelEfficiencyConfig, LadderLmConfig,
     LadderRespondConfig, LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig,
@@ -57,7 +57,7 @@ from scratchlm.weights.config import ExportConfig, ImportConfig
 
 __all__ = [
     "AdamWConfig", "Classifier", "ClassifyConfig", "ClassifyTrainingConfig", "CompareTokenizersConfig",
-    "DecoderConfig", "DoctorConfig", "EvaluateConfig", "ExportConfig", "GeneratedText", "ImportConfig",
+    "DecoderConfig", "DoctorConfig", "Edit", "EvaluateConfig", "ExportConfig", "GeneratedText", "ImportConfig",
     "InspectConfig", "InspectTokenizerConfig", "InstructTrainingConfig", "Interrupted", "LanguageModel", "Loop",
     "PlanConfig", "PreferTrainingConfig", "PrepareConfig", "PretrainConfig", "QuickstartConfig",
     "ReinforceTrainingConfig", "SamplingConfig", "StepRecord", "SynthesizeConfig", "TimelapseConfig",
@@ -65,7 +65,7 @@ __all__ = [
     "build_decoder", "classify", "compare_tokenizers", "doctor", "evaluate", "experiment", "export_model",
     "finetune_classify", "finetune_instruct", "finetune_prefer", "finetune_reinforce", "import_model", "inspect",
     "inspect_tokenizer", "layer_states", "load", "plan", "prepare", "pretrain", "quantize", "quickstart", "synthesize",
-    "timelapse", "train_tokenizer",
+    "timelapse", "trace", "train_tokenizer",
 ]
 __version__: str
 

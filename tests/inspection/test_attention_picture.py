@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from scratchlm.inspection.drawing import Enlarged, attention_picture
-from scratchlm.inspection.heads import all_heads, attention_maps
+from scratchlm.inspection.heads import all_heads
 from scratchlm.inspection.patterns import (
     AGAIN,
     FIRST,
@@ -21,6 +21,7 @@ from scratchlm.inspection.patterns import (
     pattern_scores,
     uniform_score,
 )
+from scratchlm.inspection.trace import attention_maps
 from scratchlm.model.decoder import Decoder
 from toys import random_decoder, random_ids, toy_config
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from scratchlm.base.errors import UserError
 from scratchlm.generation.compiling import compiled_form
-from scratchlm.inspection.heads import all_heads, attention_maps, induction_scores, without_heads
-from scratchlm.inspection.states import layer_states
+from scratchlm.inspection.heads import all_heads, induction_scores, without_heads
+from scratchlm.inspection.trace import attention_maps, layer_states
 from scratchlm.model.attention.base import AttentionContext
 from scratchlm.model.attention.grouped import GroupedQueryAttention
 from scratchlm.model.blocks import Blocks
@@ -65,7 +66,7 @@ def test_attention_maps_leave_the_decoder_unchanged() -> None:
     before = decoder(IDS)
     attention_maps(decoder, IDS)
     torch.testing.assert_close(decoder(IDS), before, rtol=0, atol=0)
-    with pytest.raises(IndexError):
+    with pytest.raises(UserError, match="vocabulary"):
         attention_maps(decoder, IDS + VOCABULARY)  # no such tokens
     torch.testing.assert_close(decoder(IDS), before, rtol=0, atol=0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from scratchlm.inspection.states import layer_states
+from scratchlm.inspection.trace import layer_states
 from toys import CONTEXT, VOCABULARY, random_decoder, toy_config
 
 IDS = torch.randint(0, VOCABULARY, (2, CONTEXT), generator=torch.Generator().manual_seed(0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scratchlm.generation.language_model import LanguageModel
-from scratchlm.inspection.heads import attention_maps
+from scratchlm.inspection.trace import attention_maps
 from scratchlm.tokens.chat import ChatTemplate
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tours.quickstart.attention import answer_attention

@@ -21,7 +21,7 @@ from scratchlm.base.folders import MARKER_FILE
 from scratchlm.generation.batch import greedy_batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.sampling import next_probabilities, penalise_repetition
-from scratchlm.inspection.heads import attention_maps
+from scratchlm.inspection.trace import attention_maps
 from scratchlm.tokens.chat import CHATML, ChatTemplate
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.patterns import PATTERNS

@@ -1,19 +1,17 @@
-"""Attention heads: their attention maps, ablation of heads, and induction scores."""
+"""Attention heads: which there are, a decoder without some, and induction scores."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 
-from scratchlm.model.attention.base import Attention, AttentionContext
+from scratchlm.inspection.trace import attention_maps
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import with_own_modules
-from scratchlm.model.masks import causal_mask
 
 Head = tuple[int, int]
 """(layer, head), both from 0."""
@@ -22,40 +20,6 @@ Head = tuple[int, int]
 def all_heads(decoder: Decoder) -> list[Head]:
     """Return every head of a decoder."""
     return [(layer, head) for layer in range(decoder.config.layers) for head in range(decoder.config.attention.heads)]
-
-
-@torch.no_grad()
-def attention_maps(decoder: Decoder, ids: Int[Tensor, "B T"]) -> list[Float[Tensor, "B H T T"]]:
-    """Return the attention weights of each layer, (B, H, T, T): query by key; rows sum to 1, later keys have 0.
-
-    `ids` are those of a text, such as `torch.tensor([model.prompt_ids("Once upon a time")])`, and `decoder` is
-    `model.decoder`. Needs memory for B * H * T * T numbers a layer. An attention of your own that overrides
-    `Attention.attend` is asked for its weights: it must be a weighted sum of the values. The decoder is unchanged.
-    """
-    maps: list[Tensor] = []
-
-    def watching(plain: Callable[..., Tensor], capped: bool) -> Callable[..., Tensor]:
-        def attend_own(q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
-            # Where the value of each key is a vector of its own axis, what is mixed of the values is the weights.
-            each = torch.eye(k.size(2), dtype=v.dtype, device=v.device).expand(*k.shape[:3], -1)
-            maps.append(plain(q, k, each, context).float())
-            return plain(q, k, v, context)
-
-        def attend(q: Tensor, k: Tensor, v: Tensor, context: AttentionContext) -> Tensor:
-            keys = k.repeat_interleave(q.size(1) // k.size(1), dim=1)
-            scores = (q @ keys.transpose(-2, -1)).float() / math.sqrt(q.size(-1))
-            mask = causal_mask(q.size(2), k.size(2), None, None, q.device) if context.mask is None else context.mask
-            maps.append(scores.masked_fill(~mask, -math.inf).softmax(-1))
-            return plain(q, k, v, context)
-
-        return attend if getattr(plain, "__func__", None) is Attention.attend and not capped else attend_own
-
-    watched = with_own_modules(decoder).eval()
-    for block in watched.blocks:
-        layer: Any = block.attention
-        layer.attend = watching(layer.attend, layer.softcap is not None)
-    watched.hidden(ids)
-    return maps
 
 
 @torch.no_grad()

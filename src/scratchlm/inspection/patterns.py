@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from scratchlm.inspection.heads import Head, attention_maps
+from scratchlm.inspection.heads import Head
+from scratchlm.inspection.trace import attention_maps
 from scratchlm.model.decoder import Decoder
 
 FIRST, PREVIOUS, SAME, INDUCTION = "first token", "previous token", "same token", "induction"

@@ -24,12 +24,13 @@ from scratchlm.model.config import (
     X0ResidualConfig,
 )
 from scratchlm.model.dropout import Dropout
-from scratchlm.model.feedforward import build_feed_forward
+from scratchlm.model.feedforward import FeedForward, build_feed_forward
 from scratchlm.model.masks import causal_mask
 from scratchlm.model.network import CausalLM, Ids, Layer, SequenceModel, Stream, Transformer
 from scratchlm.model.ngrams import NgramEmbedding
 from scratchlm.model.norms import Norm, build_norm
 from scratchlm.model.positions import positions_within
+from scratchlm.model.probe import LayerProbe, Probe
 
 N = TypeVar("N", bound=SequenceModel)
 
@@ -68,8 +69,15 @@ class Block(Layer):
 
     def forward(self, x: Stream, context: AttentionContext) -> Stream:
         """Add what the block computes to the stream; the shape is kept."""
-        x = x + self.dropout(self.attention_out_norm(self.attention(self.attention_norm(x), context)))
-        return x + self.dropout(self.feed_forward_out_norm(self.feed_forward(self.feed_forward_norm(x))))
+        show = context.show
+        x = show("hook_resid_pre", x)
+        mixed = self.attention_out_norm(self.attention(show("ln1.hook_out", self.attention_norm(x)), context))
+        x = show("hook_resid_mid", x + self.dropout(show("hook_attn_out", mixed)))
+        normed = show("ln2.hook_out", self.feed_forward_norm(x))
+        own = context.probe is None or not isinstance(self.feed_forward, FeedForward)
+        added = self.feed_forward(normed) if own else self.feed_forward(normed, context.probe)
+        added = show("hook_mlp_out", self.feed_forward_out_norm(added))
+        return show("hook_resid_post", x + self.dropout(added))
 
 
 class X0Residual(nn.Module):
@@ -116,25 +124,29 @@ class Decoder(Transformer, CausalLM):
         return self.logits(self.hidden(ids, cache, documents))
 
     def hidden(
-        self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None, *, bidirectional: bool = False
-    ) -> Stream:
+        self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None, *,
+        bidirectional: bool = False, probe: Probe | None = None,
+    ) -> Stream:  # fmt: skip
         """Return the residual stream after the final norm: all of the model but the head.
 
         Read `bidirectional`, each position sees those after it too, in its window and document; this excludes a cache.
+        A `probe` sees the named values of this pass, and may change them.
         """
-        embedded, contexts = self.entering(ids, cache, documents)
+        embedded, contexts = self.entering(ids, cache, documents, probe)
         if bidirectional:
             assert cache is None, "a cache holds what is before alone"
             contexts = [_seeing_both_ways(context) for context in contexts]
         x = embedded
         for number, context in enumerate(contexts):
-            x = self.layer(number, x, embedded, context)
+            of_layer = context if probe is None else replace(context, probe=LayerProbe(probe, f"blocks.{number}."))
+            x = self.layer(number, x, embedded, of_layer)
         if cache is not None:
             cache.advance(ids.size(1))
-        return self.final_norm(x)
+        normed = self.final_norm(x)
+        return normed if probe is None else probe("ln_final.hook_out", normed)
 
     def entering(
-        self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None
+        self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None, probe: Probe | None = None
     ) -> tuple[Stream, list[AttentionContext]]:
         """Return what the first layer reads, and what each layer gets beside the stream."""
         assert cache is None or documents is None, "a cache continues one document in each row"
@@ -147,7 +159,9 @@ class Decoder(Transformer, CausalLM):
             places = torch.arange(new, device=ids.device) if documents is None else positions_within(documents)
         windows = [attention.window for attention in self.attentions]
         contexts = {window: self._context(ids, places, cache, documents, window) for window in set(windows)}
-        return self.placed(self._embed(ids, cache, documents), places), [contexts[window] for window in windows]
+        x = self._embed(ids, cache, documents)
+        x = x if probe is None else probe("hook_embed", x)
+        return self.placed(x, places, probe), [contexts[window] for window in windows]
 
     def layer(self, number: int, x: Stream, embedded: Stream, context: AttentionContext) -> Stream:
         """Return the stream after one layer; `embedded` is what the first layer reads."""

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scratchlm.base.errors import raise_all
-from scratchlm.model.attention.base import AttentionContext
+from scratchlm.model.attention.base import AttentionContext, project_back
 from scratchlm.model.attention.grouped import GroupedQueryAttention, Projections
 from scratchlm.model.attention.scaled_dot_product import Keys, fused_attention
 from scratchlm.model.cache import KVCache
@@ -89,7 +89,7 @@ class CrossAttention(Projections):
         q = self.heads(self.query(x)).transpose(1, 2)
         keys, values = (each.to(q.dtype) for each in memory)
         mask = real[:, None, None, :].expand(-1, -1, x.size(1), -1)
-        return self.joined(fused_attention(q, keys, values, mask, causal=False))
+        return project_back(self.output, fused_attention(q, keys, values, mask, causal=False))
 
 
 class CrossBlock(Layer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from scratchlm.model.config import ExpertsConfig, FeedForwardConfig, MLPConfig, SwiGLUConfig
 from scratchlm.model.kernels import fast_relu_squared
+from scratchlm.model.probe import LayerProbe
 
 
 def relu_squared(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
@@ -29,7 +31,25 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class SwiGLU(nn.Module):
+class FeedForward(nn.Module, ABC):
+    """What each position computes on its own. A part of another class shows a probe what goes in and out, no more."""
+
+    @property
+    @abstractmethod
+    def last_matrix(self) -> Tensor:
+        """The weights whose products are added to the stream."""
+
+    @abstractmethod
+    def forward(self, x: Float[Tensor, "B T D"], probe: LayerProbe | None = None) -> Float[Tensor, "B T D"]:
+        """Transform each position; the shape is kept."""
+
+
+def shown(probe: LayerProbe | None, name: str, value: Tensor) -> Tensor:
+    """Show a value to a probe, if there is one; return what takes its place."""
+    return value if probe is None else probe(name, value)
+
+
+class SwiGLU(FeedForward):
     """`down(silu(gate(x)) * up(x))` (arXiv 2002.05202), or with another activation."""
 
     def __init__(self, width: int, config: SwiGLUConfig) -> None:
@@ -44,12 +64,13 @@ class SwiGLU(nn.Module):
         """The weights whose products are added to the stream."""
         return self.down.weight
 
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], probe: LayerProbe | None = None) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
-        return self.down(self.activation(self.gate(x)) * self.up(x))
+        gate, up = shown(probe, "mlp.hook_pre", self.gate(x)), shown(probe, "mlp.hook_pre_linear", self.up(x))
+        return self.down(shown(probe, "mlp.hook_post", self.activation(gate) * up))
 
 
-class Experts(nn.Module):
+class Experts(FeedForward):
     """A mixture of gated feed-forwards (see `ExpertsConfig`); the weights of all experts are stacked."""
 
     def __init__(self, width: int, config: ExpertsConfig) -> None:
@@ -70,12 +91,16 @@ class Experts(nn.Module):
         """Weights that a token does not pass through."""
         return 3 * self.down[0].numel() * (self.config.experts - self.config.chosen)
 
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], probe: LayerProbe | None = None) -> Float[Tensor, "B T D"]:
         """Transform each position by the experts that its router gives the largest weights."""
         tokens = x.flatten(0, -2)  # (N, D)
         weights, chosen = self.router(tokens).float().softmax(-1).topk(self.config.chosen, dim=-1)
         if self.config.normalised:
             weights = weights / weights.sum(-1, keepdim=True)
+        if probe is not None:
+            shares = weights.new_zeros(len(tokens), self.config.experts).scatter(1, chosen, weights)
+            edited = probe("mlp.hook_expert_weights", shares.view(*x.shape[:-1], -1))
+            weights = edited.flatten(0, -2).gather(1, chosen)
         mixed = torch.zeros_like(tokens)
         for expert in chosen.unique().tolist():
             at, place = (chosen == expert).nonzero(as_tuple=True)
@@ -86,7 +111,7 @@ class Experts(nn.Module):
         return mixed.view_as(x)
 
 
-class MLP(nn.Module):
+class MLP(FeedForward):
     """`down(activation(up(x)))`."""
 
     def __init__(self, width: int, config: MLPConfig) -> None:
@@ -100,12 +125,13 @@ class MLP(nn.Module):
         """The weights whose products are added to the stream."""
         return self.down.weight
 
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], probe: LayerProbe | None = None) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
-        return self.down(self.activation(self.up(x)))
+        inside = shown(probe, "mlp.hook_pre", self.up(x))
+        return self.down(shown(probe, "mlp.hook_post", self.activation(inside)))
 
 
-def build_feed_forward(width: int, config: FeedForwardConfig) -> SwiGLU | MLP | Experts:
+def build_feed_forward(width: int, config: FeedForwardConfig) -> FeedForward:
     """Build the feed-forward layer that the type of `config` names."""
     match config:
         case SwiGLUConfig():

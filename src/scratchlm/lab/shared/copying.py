@@ -20,7 +20,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from scratchlm.data.batches import ArrayTokens
-from scratchlm.inspection.heads import Head, all_heads, attention_maps, induction_scores, without_heads
+from scratchlm.inspection.heads import Head, all_heads, induction_scores, without_heads
+from scratchlm.inspection.trace import attention_maps
 from scratchlm.lab.shared.networks import fit_windows
 from scratchlm.model.config import grouped
 from scratchlm.model.decoder import Decoder, build_decoder

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import Comparison
-from scratchlm.inspection.states import layer_states
+from scratchlm.inspection.trace import layer_states
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.proportions import mean_of

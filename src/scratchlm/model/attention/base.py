@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -15,13 +18,17 @@ from scratchlm.model.attention.scaled_dot_product import (
     Mixed,
     Queries,
     Values,
+    attention_scores,
     fused_attention,
     naive_attention,
+    weighted,
 )
 from scratchlm.model.cache import Cache
 from scratchlm.model.kernels import blocked_attention
 from scratchlm.model.masks import Mask
 from scratchlm.model.positions import Rotation
+from scratchlm.model.probe import PATTERN, RESULT, SCORES, LayerProbe
+from scratchlm.model.quantized import QuantizedLinear, round_inputs
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,50 @@ class AttentionContext:
     mask: Mask | None = None
     causal: bool = True
     cache: Cache | None = None
+    probe: LayerProbe | None = None
+    """What looks at the values of this layer."""
+
+    def show(self, name: str, value: Tensor) -> Tensor:
+        """Show a value to the probe, if there is one; return what takes its place."""
+        return value if self.probe is None else self.probe(name, value)
+
+
+def show_heads(context: AttentionContext, name: str, value: Float[Tensor, "B H T E"]) -> Float[Tensor, "B H T E"]:
+    """Show the vectors of heads as (B, T, H, E), so that the positions of all values are on the same axis."""
+    if context.probe is None:
+        return value
+    shown = value.transpose(1, 2)
+    edited = context.probe(name, shown)
+    return value if edited is shown else edited.transpose(1, 2)
+
+
+def project_back(
+    output: nn.Module, mixed: Float[Tensor, "B H T F"], context: AttentionContext | None = None
+) -> Float[Tensor, "B T D"]:
+    """Join what the heads mixed and project it back to the stream; a probe may see and change each head's part."""
+    joined = mixed.transpose(1, 2).flatten(2)  # (B, T, H * F)
+    projected: Tensor = output(joined)
+    if context is None or context.probe is None or not context.probe.wants(RESULT):
+        return projected
+    computed, bias = _results(output, joined, mixed.size(1))
+    edited = context.probe(RESULT, computed)
+    return projected if edited is computed else edited.sum(2) + bias
+
+
+def _results(output: nn.Module, joined: Float[Tensor, "B T I"], heads: int) -> tuple[Float[Tensor, "B T H D"], Tensor]:
+    """Return what each head adds: the projection where others give nothing, its bias taken off; and that bias."""
+    linear: Callable[[Tensor], Tensor] = output
+    if isinstance(output, QuantizedLinear):  # it rounds groups of inputs, and a group may hold more than one head
+        joined, linear = round_inputs(joined), partial(F.linear, weight=output.weight, bias=output.bias)
+    bias = linear(torch.zeros_like(joined[:1, :1]))
+    width = joined.size(-1) // heads
+    results = []
+    for head in range(heads):
+        alone = torch.zeros_like(joined)
+        own = slice(head * width, (head + 1) * width)
+        alone[..., own] = joined[..., own]
+        results.append(linear(alone) - bias)
+    return torch.stack(results, 2), bias
 
 
 class Cached(NamedTuple):
@@ -85,6 +136,32 @@ class Attention(nn.Module, ABC):
         """Return how many keys a token of a text of `length` sees on average: half, or w - w^2 / (2 length)."""
         span = min(length, self.window or length)
         return span * (1 - span / (2 * length))
+
+    def mix(self, q: Queries, k: Keys, v: Values, context: AttentionContext) -> Mixed:
+        """Return what `attend` does; a probe gets scores, weights and sums on the way, and may change each."""
+        probe = context.probe
+        if probe is None:
+            return self.attend(q, k, v, context)
+        if context.rotation is not None:
+            q, k = show_heads(context, "attn.hook_rot_q", q), show_heads(context, "attn.hook_rot_k", k)
+        mixed = self.attend(q, k, v, context)
+        if probe.wants(SCORES) or probe.wants(PATTERN):
+            computed, edited = self._pattern(q, k, v, context, probe)
+            pattern = probe(PATTERN, computed)
+            mixed = weighted(pattern, v) if edited or pattern is not computed else mixed
+        return show_heads(context, "attn.hook_z", mixed)
+
+    def _pattern(
+        self, q: Queries, k: Keys, v: Values, context: AttentionContext, probe: LayerProbe
+    ) -> tuple[Float[Tensor, "B H T S"], bool]:
+        """Return the weights by which `attend` mixes values, and whether the probe changed the scores behind them."""
+        if type(self).attend is not Attention.attend:
+            # Where the value of each key is a vector of its own axis, what is mixed of the values is the weights.
+            each = torch.eye(k.size(2), dtype=v.dtype, device=v.device).expand(*k.shape[:3], -1)
+            return self.attend(q, k, each, context).float(), False
+        computed = attention_scores(q, k, context.mask, causal=context.causal, softcap=self.softcap)
+        scores = probe(SCORES, computed)
+        return scores.float().softmax(-1), scores is not computed
 
     def attend(self, q: Queries, k: Keys, v: Values, context: AttentionContext) -> Mixed:
         """Mix the values that each query may see, by the fastest form that fits."""

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from scratchlm.model.attention.base import Attention, AttentionContext, Cached
+from scratchlm.model.attention.base import Attention, AttentionContext, Cached, project_back
 from scratchlm.model.cache import Appended
 from scratchlm.model.config import DecoderConfig, RMSNormConfig, ValueEmbeddingConfig, grouped
 from scratchlm.model.norms import RMSNorm
@@ -53,10 +53,6 @@ class Projections(nn.Module):
         """Split the channels into heads."""
         return x.view(*x.shape[:-1], -1, self.config.head_dim)
 
-    def joined(self, mixed: Float[Tensor, "B H T E"]) -> Float[Tensor, "B T D"]:
-        """Join what the heads mixed and project it back."""
-        return self.output(mixed.transpose(1, 2).flatten(2))
-
 
 class GroupedQueryAttention(Projections, Attention):
     """Project to queries, keys and values, attend, project back."""
@@ -80,10 +76,12 @@ class GroupedQueryAttention(Projections, Attention):
     def forward(self, x: Float[Tensor, "B T D"], context: AttentionContext) -> Float[Tensor, "B T D"]:
         """Mix information between positions; the shape is kept."""
         config = self.config
-        q, k = self._normed_heads(self.query(x), self.query_norm), self._normed_heads(self.key(x), self.key_norm)
+        q = self._normed(context.show("attn.hook_q", self.heads(self.query(x))), self.query_norm)
+        k = self._normed(context.show("attn.hook_k", self.heads(self.key(x))), self.key_norm)
         v = self.heads(self.value(x))
         if self.value_embedding is not None and context.ids is not None:
             v = v + self.value_embedding(x, context.ids).to(v.dtype)
+        v = context.show("attn.hook_v", v)
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, E), (B, K, T, E) twice
         if context.rotation is not None:
             q, k = rotate(q, context.rotation), rotate(k, context.rotation)
@@ -94,13 +92,13 @@ class GroupedQueryAttention(Projections, Attention):
         q, k = q.to(v.dtype), k.to(v.dtype)  # under autocast the norms answer in fp32
         if context.cache is not None:
             k, v = context.cache.of(self, Appended).append(k, v)
-        return self.joined(self.attend(q, k, v, context))
+        return project_back(self.output, self.mix(q, k, v, context), context)
 
-    def _normed_heads(self, x: Float[Tensor, "B T N"], norm: RMSNorm | None) -> Float[Tensor, "B T heads E"]:
-        """Split the channels into heads, normalised by a norm of each or of all, unless that waits for the rotation."""
+    def _normed(self, x: Float[Tensor, "B T heads E"], norm: RMSNorm | None) -> Float[Tensor, "B T heads E"]:
+        """Normalise each head, or all together, unless that waits for the rotation."""
         if norm is None or self.config.qk_norm_rotated:
-            return self.heads(x)
-        return self.heads(norm(x)) if self.config.qk_norm_span == "all" else norm(self.heads(x))
+            return x
+        return self.heads(norm(x.flatten(2))) if self.config.qk_norm_span == "all" else norm(x)
 
 
 def _qk_norm(config: DecoderConfig, heads: int) -> RMSNorm | None:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from scratchlm.model.attention.base import Attention, AttentionContext, Cached
+from scratchlm.model.attention.base import Attention, AttentionContext, Cached, project_back, show_heads
 from scratchlm.model.attention.scaled_dot_product import Mixed, Queries
 from scratchlm.model.cache import Appended
 from scratchlm.model.config import DecoderConfig, LatentAttentionConfig, RMSNormConfig
@@ -50,20 +50,22 @@ class LatentAttention(Attention):
         """Mix information between positions; the shape is kept."""
         config = self.config
         low = x if self.query_down is None or self.query_norm is None else self.query_norm(self.query_down(x))
-        q = self.query(low).unflatten(-1, (config.heads, config.key_dim)).transpose(1, 2)  # (B, H, T, N + R)
-        plain, turned = q.split([config.nope_dim, config.rope_dim], -1)
+        q = context.show("attn.hook_q", self.query(low).unflatten(-1, (config.heads, config.key_dim)))
+        q = q.transpose(1, 2)  # (B, H, T, N + R)
+        unturned, turned = torch.split(q, [config.nope_dim, config.rope_dim], -1)
         latent, shared = self.latent(x).split([config.latent_dim, config.rope_dim], -1)
         latent, shared = self.latent_norm(latent)[:, None], shared[:, None]  # (B, 1, T, C), (B, 1, T, R)
         if context.rotation is not None:
             turned, shared = rotate(turned, context.rotation), rotate(shared, context.rotation)
-        q = torch.cat([plain, turned.to(plain.dtype)], -1)
+        q = torch.cat([unturned, turned.to(unturned.dtype)], -1)
         seen = torch.cat([latent.to(q.dtype), shared.to(q.dtype)], -1)
         if context.cache is not None:
             (seen,) = context.cache.of(self, Appended).append(seen)
         # A layer of another class, quantized or adapted, has no plain weight to multiply queries by.
-        absorbed = context.cache is not None and type(self.expand) is nn.Linear
+        plain = type(self.expand) is nn.Linear
+        absorbed = plain and context.cache is not None and context.probe is None  # a probe sees keys and values
         mixed = self.absorbed(q, seen, context) if absorbed else self.expanded(q, seen, context)
-        return self.output(mixed.transpose(1, 2).flatten(2))
+        return project_back(self.output, mixed, context)
 
     def expanded(self, q: Queries, seen: Float[Tensor, "B 1 S C"], context: AttentionContext) -> Mixed:
         """Make keys and values of each head from the latent vectors, and mix the values: the plain form."""
@@ -72,7 +74,8 @@ class LatentAttention(Attention):
         heads = self.expand(latent[:, 0]).unflatten(-1, (config.heads, -1)).transpose(1, 2)
         keys, v = heads.split([config.nope_dim, config.value_dim], -1)
         k = torch.cat([keys, shared.expand(-1, config.heads, -1, -1).to(keys.dtype)], -1)
-        return self.attend(q.to(v.dtype), k, v, context)
+        k, v = show_heads(context, "attn.hook_k", k), show_heads(context, "attn.hook_v", v)
+        return self.mix(q.to(v.dtype), k, v, context)
 
     def absorbed(self, q: Queries, seen: Float[Tensor, "B 1 S C"], context: AttentionContext) -> Mixed:
         """Multiply queries by what would expand the keys, and mixed latent vectors by what would expand the values.

@@ -30,16 +30,26 @@ def naive_attention(
 
     Costs B * H * T * S numbers of memory for the scores, which the fused form avoids.
     """
-    group = q.size(1) // k.size(1)
-    k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))  # (B, H, T, S)
+    pattern = attention_scores(q, k, mask, causal=causal, softcap=softcap).float().softmax(-1)
+    return weighted(pattern, v)
+
+
+def attention_scores(
+    q: Queries, k: Keys, mask: Mask | None, *, causal: bool, softcap: float | None = None
+) -> Float[Tensor, "B H T S"]:
+    """Return how well each key fits each query; minus infinity where a query may not see a key."""
+    k = k.repeat_interleave(q.size(1) // k.size(1), dim=1)
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     if mask is None and causal:
         mask = causal_mask(q.size(2), k.size(2), None, None, q.device)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
-    return torch.softmax(scores.float(), dim=-1).to(v.dtype) @ v
+    return scores if mask is None else scores.masked_fill(~mask, float("-inf"))
+
+
+def weighted(pattern: Float[Tensor, "B H T S"], v: Values) -> Mixed:
+    """Return the sums of values that attention weights ask for; heads that share values meet the same ones."""
+    return pattern.to(v.dtype) @ v.repeat_interleave(pattern.size(1) // v.size(1), dim=1)
 
 
 def fused_attention(q: Queries, k: Keys, v: Values, mask: Mask | None, *, causal: bool) -> Mixed:

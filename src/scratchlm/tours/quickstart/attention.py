@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from scratchlm.generation.language_model import LanguageModel
-from scratchlm.inspection.heads import attention_maps
+from scratchlm.inspection.trace import attention_maps
 from scratchlm.tours.quickstart.qa_eval import QuizAnswer
 
 
