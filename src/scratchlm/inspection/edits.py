@@ -29,6 +29,8 @@ class Edit:
     heads: Sequence[int] | None = None
     positions: Sequence[int] | None = None
     channels: Sequence[int] | None = None
+    rows: Sequence[int] | None = None
+    """The texts of a batch that are edited; None: all."""
 
     @classmethod
     def zero(
@@ -43,7 +45,7 @@ class Edit:
         cls, name: str, *, heads: Sequence[int] | None = None, positions: Sequence[int] | None = None,
         channels: Sequence[int] | None = None,
     ) -> Edit:  # fmt: skip
-        """Set to the mean over all positions of the texts: what the part adds no longer depends on the place."""
+        """Set to the mean over each text's positions: what the part adds no longer depends on the place."""
         return cls(name, "mean", 0.0, heads, positions, channels)
 
     @classmethod
@@ -94,7 +96,8 @@ class Edit:
     def _mask(self, value: Tensor, letters: Sequence[str]) -> Tensor:
         """Return which numbers are changed, in a shape that broadcasts to the value's."""
         mask, problems = torch.ones((), dtype=torch.bool, device=value.device), list[str]()
-        for chosen, of in ((self.heads, "HK"), (self.positions, "T"), (self.channels, letters[-1])):
+        chosen_of = ((self.rows, "B"), (self.heads, "HK"), (self.positions, "T"), (self.channels, letters[-1]))
+        for chosen, of in chosen_of:
             if chosen is None:
                 continue
             axis = next((at for at, letter in enumerate(letters) if letter in of), None)
@@ -115,14 +118,13 @@ class Edit:
 
 
 def _mean(value: Tensor, letters: Sequence[str], real: Bool[Tensor, "B T"] | None) -> Tensor:
-    """Return the mean over the texts' own positions, for every position the same."""
-    rows, places = letters.index("B"), letters.index("T")
+    """Return the mean over each text's own positions, for every position the same."""
+    places = letters.index("T")
     if real is None:
-        return value.mean((rows, places), keepdim=True).expand_as(value)
-    shape = [value.size(at) if at in (rows, places) else 1 for at in range(value.dim())]
+        return value.mean(places, keepdim=True).expand_as(value)
+    shape = [value.size(at) if letter in "BT" else 1 for at, letter in enumerate(letters)]
     weights = real.to(value.dtype).view(shape)
-    total = (value * weights).sum((rows, places), keepdim=True)
-    return (total / weights.sum()).expand_as(value)
+    return ((value * weights).sum(places, keepdim=True) / weights.sum(places, keepdim=True)).expand_as(value)
 
 
 def by_name(decoder: Decoder, edits: Sequence[Edit]) -> dict[str, list[Edit]]:
