@@ -5,8 +5,8 @@
 MODEL is a folder of a model that chats, WORK the folder in which `bench.serving.decoding` keeps its forms, DRAFT
 a model with the same tokenizer that guesses: a small one, or MODEL itself in int4. Chat: instructions with an input, as
 in "correct this sentence". Code: beginnings of files of this package, to be continued. Each prompt is written anew by
-each way in turn, the likeliest tokens each time, so all ways write the same text, which is checked. Seconds include
-reading the prompt.
+each way in turn, the likeliest tokens each time, so all ways write the same text, which is checked. The prompt
+and the first piece of text are not counted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from scratchlm.generation.language_model import LanguageModel, load
 from scratchlm.generation.requests import Drafter, Extras
 from scratchlm.generation.speculative import DraftModel, PromptLookup, WhileFaster
 
-PROMPTS, NEW, TURNS = 12, 128, 2
+PROMPTS, NEW, TURNS = 8, 128, 1
 PACKAGE = Path(scratchlm.__file__).parent
 CODE = "base classic data evaluation finetuning generation inspection model serving text tokens training"
 """Folders of this package, the first file of each of which is a prompt."""
@@ -46,7 +46,7 @@ def prompts(model: LanguageModel) -> dict[str, list[str]]:
     ]
     files = [
         next(each for each in sorted((PACKAGE / name).glob("*.py")) if each.stat().st_size > CODE_CHARACTERS)
-        for name in CODE.split()
+        for name in CODE.split()[:PROMPTS]
     ]
     return {"chat": chat, "code": [each.read_text(encoding="utf-8")[:CODE_CHARACTERS] for each in files]}
 
@@ -71,14 +71,16 @@ def measure_form(model: LanguageModel, drafts: Mapping[str, LanguageModel]) -> d
                 written: list[int] | None = None
                 for name, drafter in ways(drafts):
                     request = model.request(text, extras=Extras(drafter=drafter()), temperature=0.0, max_tokens=NEW)
-                    began = time.perf_counter()
-                    for _ in model.write(request):
+                    pieces = model.write(request)
+                    next(pieces, None)
+                    began, first = time.perf_counter(), len(request.new)
+                    for _ in pieces:
                         pass
                     seconds = time.perf_counter() - began
                     assert written in (None, request.new), "guesses changed the text"
                     written = request.new
                     if turn >= 0:
-                        values = seconds, len(request.new), request.agreed, request.proposed
+                        values = seconds, len(request.new) - first, request.agreed, request.proposed
                         totals[name] = [total + value for total, value in zip(totals[name], values, strict=True)]
         result[kind] = {
             name: {"tokens_per_second": tokens / seconds, "guessed": guessed / tokens, "right": right / max(guessed, 1)}

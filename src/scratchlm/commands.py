@@ -101,7 +101,8 @@ COMMANDS: Mapping[str, Command] = {each.program: each for each in (
         "serve", "Answer programs that speak OpenAI's API.", "serving.config:ServeConfig", "serving.commands:serve"
     ),
     Command(
-        "inspect", "What a model is made of.", "inspection.config:InspectConfig", "inspection.parameters:inspect"
+        "inspect", "What a model is made of, and why it writes what it writes.",
+        "inspection.config:InspectConfig", "inspection.commands:inspect",
     ),
     Command(
         "import", "Convert a published model to a model folder.",

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from scratchlm.base.cluster import joined_ray
+from scratchlm.base.errors import UserError
+from scratchlm.text.counts import Counts
+from scratchlm.text.sources import open_source
 from scratchlm.tokens.base import Ids, Tokenizer
 
 Encoded = Callable[[], list[Ids]]
@@ -59,3 +62,21 @@ class EncodeOnRay:
 
 def _encode(tokenizer: Tokenizer, texts: Sequence[str], threads: int) -> list[Ids]:
     return tokenizer.encode_batch(texts, threads)
+
+
+def first_tokens(text: str, tokenizer: Tokenizer, most: int) -> list[int]:
+    """Return the first tokens of a source of text, each document ended where the tokenizer has an end of text.
+
+    Raises `UserError` as `open_source` does, and for a text that holds no token.
+    """
+    ids: list[int] = []
+    counts = Counts()
+    end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
+    for document in open_source(text).documents(counts):
+        ids += [*tokenizer.encode(document.text), *end]
+        if len(ids) >= most:
+            break
+    counts.warn()
+    if not ids:
+        raise UserError(f"{text}: holds no token; name a text that is not empty")
+    return ids[:most]

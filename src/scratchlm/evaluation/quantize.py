@@ -18,6 +18,7 @@ from scratchlm.base.errors import UserError, raise_all
 from scratchlm.base.outputs import output_folder
 from scratchlm.base.result import Result
 from scratchlm.data.batches import ArrayTokens
+from scratchlm.data.encoding import first_tokens
 from scratchlm.evaluation.bits import held_out_loss
 from scratchlm.evaluation.config import QuantizeConfig
 from scratchlm.generation.compiling import worth_compiling
@@ -28,8 +29,6 @@ from scratchlm.model.decoder import Decoder
 from scratchlm.model.gptq import quantize_layers
 from scratchlm.model.quantizationconfig import QuantizationConfig
 from scratchlm.model.quantized import pack, quantizable, replace
-from scratchlm.text.counts import Counts
-from scratchlm.text.sources import open_source
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.weights.checkpoint import MODEL_KIND, SavedModel, find_model, load_model, save_model
 from scratchlm.weights.stored import WEIGHTS_FILE
@@ -141,33 +140,18 @@ def _texts(config: QuantizeConfig, tokenizer: Tokenizer) -> tuple[list[int] | No
     """
     calibration = None
     if config.calibrate is not None:
-        calibration = _encode(config.calibrate, tokenizer, CALIBRATION_TOKENS + MEASURED_TOKENS)
+        calibration = first_tokens(config.calibrate, tokenizer, CALIBRATION_TOKENS + MEASURED_TOKENS)
         if len(calibration) < 4 * WINDOW:
             raise UserError(
                 f"--calibrate {config.calibrate}: {len(calibration):,} tokens; give at least {4 * WINDOW:,}"
             )
     if config.text is not None:
         calibration = None if calibration is None else calibration[:CALIBRATION_TOKENS]
-        return calibration, _encode(config.text, tokenizer, MEASURED_TOKENS), config.text
+        return calibration, first_tokens(config.text, tokenizer, MEASURED_TOKENS), config.text
     if calibration is not None:
         cut = 3 * len(calibration) // 4
         return calibration[:cut], calibration[cut:][:MEASURED_TOKENS], f"the rest of {config.calibrate}"
-    return None, _encode("storyworld:100kB", tokenizer, MEASURED_TOKENS), "embedded stories"
-
-
-def _encode(text: str, tokenizer: Tokenizer, most: int) -> list[int]:
-    """Return the first tokens of a text, each document ended where the tokenizer has an end of text."""
-    ids: list[int] = []
-    counts = Counts()
-    end = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
-    for document in open_source(text).documents(counts):
-        ids += [*tokenizer.encode(document.text), *end]
-        if len(ids) >= most:
-            break
-    counts.warn()
-    if not ids:
-        raise UserError(f"{text}: holds no token; name a text that is not empty")
-    return ids[:most]
+    return None, first_tokens("storyworld:100kB", tokenizer, MEASURED_TOKENS), "embedded stories"
 
 
 def _measured(form: str, folder: Path, model: SavedModel, ids: list[int]) -> QuantizedForm:

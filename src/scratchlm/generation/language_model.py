@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack, overload
 
@@ -263,6 +264,15 @@ class LanguageModel:
             texts = [(self.tokenizer.decode([each]), share) for each, share in pairs]
             choices.append(Alternative(self.tokenizer.decode([id]), float(row[id]), texts))
         return choices
+
+    def look(self, text: str, *views: str) -> Any:
+        """Look inside: why the model goes on with a text as it does. Shows itself as a page in a notebook.
+
+        The result is a `Look` (`inspection/look.py`), whose `panels` hold the numbers of each view; without names it
+        has those of `scratchlm inspect`. Raises `UserError` as `look` does.
+        """
+        look = import_module("scratchlm.inspection.look")  # it is above this module, and is loaded when it is asked for
+        return look.look(self, text, views) if views else look.look(self, text)
 
     def answering(self) -> tuple[Decoder, ChatTemplate | None]:
         """Return the decoder and the template that answer now, which a later `use` does not change."""

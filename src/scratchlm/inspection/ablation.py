@@ -19,6 +19,7 @@ from scratchlm.inspection.heads import Head
 from scratchlm.inspection.prediction import Prediction, log_probability
 from scratchlm.inspection.trace import trace
 
+LAST = "ln_final.hook_out"
 ROWS = 16
 """Edited passes that are computed together."""
 Way = Literal["zero", "mean"]
@@ -42,7 +43,9 @@ def edited_logits(prediction: Prediction, edits: Sequence[Sequence[Edit]]) -> Fl
     for start in range(0, len(edits), ROWS):
         group = edits[start : start + ROWS]
         rows = [replace(edit, rows=[row]) for row, each in enumerate(group) for edit in each]
-        results.append(trace(prediction.model, prediction.ids.expand(len(group), -1), edit=rows).logits[:, -1].float())
+        ids = prediction.ids.expand(len(group), -1)
+        normed = trace(prediction.model, ids, [LAST], rows)[LAST][:, -1]
+        results.append(prediction.decoder.logits(normed).float())
     return torch.cat(results)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -11,10 +12,9 @@ from rich.table import Table
 from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
 from scratchlm.base.runfolder import history_of
-from scratchlm.inspection.config import InspectConfig
 from scratchlm.model.counting import sizes_of
 from scratchlm.tokens.chat import CHATML
-from scratchlm.weights.checkpoint import find_model, load_model
+from scratchlm.weights.checkpoint import load_model
 from scratchlm.weights.families.known import family_of
 
 
@@ -61,9 +61,8 @@ class Inspected(Result):
         return Group(parts, facts)
 
 
-def inspect(config: InspectConfig) -> Inspected:
+def describe(folder: Path) -> Inspected:
     """Read a model folder and count its parameters. Raises `UserError` where it is no model folder."""
-    folder = find_model(config.model)
     model = load_model(folder, None)
     history = {**model.provenance, **history_of(folder)}
     shape, sizes = model.decoder.config, sizes_of(model.decoder.config)

@@ -72,14 +72,19 @@ class Model {
   }
 
   // Read one token; return the scores of all tokens that may follow it. `looked` then holds, for each token so far,
-  // this one's attention on it: the mean over all layers and heads.
-  step(id) {
+  // this one's attention on it: the mean over all layers and heads. A watch (inspection/page/reading.js) sees the values
+  // on the way, and names the parts that are switched off.
+  step(id, watch = null) {
     this.looked = new Float32Array(this.length + 1);
     let x = this.tensors["embedding.weight"].row(id);
     for (let layer = 0; layer < this.config.layers; layer++) {
-      x = add(x, this.attend(layer, this.norm(x, `blocks.${layer}.attention_norm.weight`)));
-      x = add(x, this.feedForward(layer, this.norm(x, `blocks.${layer}.feed_forward_norm.weight`)));
+      watch?.stream(layer, x);
+      x = add(x, this.attend(layer, this.norm(x, `blocks.${layer}.attention_norm.weight`), watch));
+      const added = this.feedForward(layer, this.norm(x, `blocks.${layer}.feed_forward_norm.weight`));
+      if (!watch?.off.has(`${layer}`)) x = add(x, added);
+      watch?.feedForward(layer, added);
     }
+    watch?.stream(this.config.layers, x);
     this.ids.push(id);
     const head = this.tensors["head.weight"] ?? this.tensors["embedding.weight"];
     const logits = head.times(this.norm(x, "final_norm.weight"));
@@ -91,7 +96,7 @@ class Model {
     return rmsNorm(x, this.tensors[name], this.config.eps);
   }
 
-  attend(layer, x) {
+  attend(layer, x, watch = null) {
     const { heads, kv_heads, head_dim, layers } = this.config;
     const part = (name) => this.tensors[`blocks.${layer}.attention.${name}.weight`];
     const queries = this.placed(part("query").times(x), heads, part("query_norm"));
@@ -105,12 +110,16 @@ class Model {
         for (let i = 0; i < head_dim; i++) sum += queries[head * head_dim + i] * key[from + i];
         return sum / Math.sqrt(head_dim);
       });
-      softmax(scores).forEach((share, position) => {
+      const shares = softmax(scores);
+      watch?.pattern(layer, head, shares, queries);
+      if (watch?.off.has(`${layer}.${head}`)) continue;
+      shares.forEach((share, position) => {
         const value = this.values[layer][position];
         this.looked[position] += share / (heads * layers);
         for (let i = 0; i < head_dim; i++) mixed[head * head_dim + i] += share * value[from + i];
       });
     }
+    watch?.mixed(layer, mixed);
     return part("output").times(mixed);
   }
 

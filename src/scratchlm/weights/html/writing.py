@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -27,6 +28,7 @@ from scratchlm.weights.families.family import for_inference
 from scratchlm.weights.families.llama import LLAMA
 from scratchlm.weights.families.qwen import QWEN3
 
+HERE = "scratchlm.weights.html"
 SCRIPTS = ("tokenizer.js", "forward.js", "generating.js", "inspecting.js", "page.js")
 BLOCK = 32
 SPACES = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -55,13 +57,31 @@ UNFOLDED = "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]"
 
 def write_page(model: SavedModel) -> str:
     """Return the page. Raises `UserError` for models and tokenizers that the page's script does not support."""
+    config = model.decoder.config
+    title = str(model.provenance.get("name") or "A language model in a page")
+    parameters, shape = model.decoder.parameter_count(), grouped(config)
+    stored = {
+        **runnable(model),
+        "sampling": {name: model.generation.get(name, usual) for name, usual in SAMPLING.items()},
+        "samples": {"questions": _questions(model), "beginnings": BEGINNINGS},
+        "lead": f"A language model of {parameters:,} parameters. It runs in this page: nothing you type leaves it.",
+        "facts": f"A decoder of {parameters:,} parameters: {config.layers} layers of width {config.width} with "
+        f"{shape.heads} heads, a vocabulary of {config.vocabulary_size:,} tokens, a context of {config.context:,}.",
+    }
+    script = "\n".join(file_of(HERE, name) for name in SCRIPTS)
+    return filled(file_of(HERE, "page.html"), title, file_of(HERE, "page.css"), script, stored)
+
+
+def runnable(model: SavedModel) -> dict[str, Any]:
+    """Return what the scripts run a model with: its shape, its weights in 8 bits, its tokenizer.
+
+    Raises `UserError` for models and tokenizers that they do not support.
+    """
     config = for_inference(model.decoder.config)
     _check(model, config)
     tokenizer, tensors = model.tokenizer, dict(model.decoder.named_parameters())
     tensors.pop("mtp_head.weight", None)
-    title = str(model.provenance.get("name") or "A language model in a page")
-    parameters, shape = model.decoder.parameter_count(), grouped(config)
-    stored = {
+    return {
         "config": _shape(config),
         "tensors": {name: _stored(tensor.detach().float().cpu()) for name, tensor in tensors.items()},
         "tokenizer": _tokenizer(tokenizer),
@@ -69,21 +89,20 @@ def write_page(model: SavedModel) -> str:
         "begin": [] if tokenizer.begin_of_text is None else [tokenizer.begin_of_text],
         "end_of_text": tokenizer.end_of_text,
         "conversation": None if model.template is None else _around(model.template),
-        "sampling": {name: model.generation.get(name, usual) for name, usual in SAMPLING.items()},
-        "samples": {"questions": _questions(model), "beginnings": BEGINNINGS},
-        "lead": f"A language model of {parameters:,} parameters. It runs in this page: nothing you type leaves it.",
-        "facts": f"A decoder of {parameters:,} parameters: {config.layers} layers of width {config.width} with "
-        f"{shape.heads} heads, a vocabulary of {tokenizer.vocabulary_size:,} tokens, a context of {config.context:,}.",
     }
-    data = json.dumps(stored, separators=(",", ":")).replace("<", "\\u003c")  # so that it cannot end the script element
-    script = "\n".join(_file(name) for name in SCRIPTS)
-    style = STYLE.read_text(encoding="utf-8") + _file("page.css")
-    parts = {"@TITLE@": html.escape(title), "@STYLE@": style, "@SCRIPT@": script, "@MODEL@": data}
-    return re.sub("|".join(parts), lambda match: parts[match[0]], _file("page.html"))  # one pass: no nested replacing
 
 
-def _file(name: str) -> str:
-    return (resources.files("scratchlm.weights.html") / name).read_text(encoding="utf-8")
+def filled(page: str, title: str, style: str, script: str, data: Mapping[str, Any]) -> str:
+    """Return a page with its parts in it; `data` is JSON that cannot end the script element."""
+    written = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+    style = STYLE.read_text(encoding="utf-8") + style
+    parts = {"@TITLE@": html.escape(title), "@STYLE@": style, "@SCRIPT@": script, "@MODEL@": written}
+    return re.sub("|".join(parts), lambda match: parts[match[0]], page)  # one pass: no nested replacing
+
+
+def file_of(package: str, name: str) -> str:
+    """Return the text of a file that comes with the package."""
+    return (resources.files(package) / name).read_text(encoding="utf-8")
 
 
 def _check(model: SavedModel, config: DecoderConfig) -> None:

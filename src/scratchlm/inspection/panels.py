@@ -1,0 +1,285 @@
+"""Each view of a prediction as a panel: a sentence, a table for a terminal, and the numbers themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
+
+from scratchlm.base.errors import UserError
+from scratchlm.inspection.ablation import ablate, patch
+from scratchlm.inspection.attribution import attribute, attribute_neurons
+from scratchlm.inspection.dictionary import feature_effect, fit_dictionary, layer_vectors, quality, top_examples
+from scratchlm.inspection.lens import Lens, fit_tuned_lens, logit_lens
+from scratchlm.inspection.neighbours import nearest_tokens, neuron_tokens
+from scratchlm.inspection.patterns import NAMED, SPECIFIC, pattern_scores
+from scratchlm.inspection.prediction import Prediction
+from scratchlm.inspection.saliency import token_gradients, token_losses
+from scratchlm.inspection.trace import attention_maps
+from scratchlm.model.probe import PATTERN
+
+ROWS = 10
+"""Rows of a table."""
+REPEATED, ONCE = 8, 24
+"""Texts of random tokens, and tokens that are repeated in each, by which heads are scored."""
+HELD_OUT = 0.1
+"""Share of texts that a dictionary is judged by."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One view."""
+
+    title: str
+    sentence: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """The numbers, as plain data."""
+    result: Any = None
+    """What they were taken from, where a page shows it in another way."""
+
+    def __rich__(self) -> RenderableType:
+        table = Table(title=self.title, title_justify="left")
+        for at, column in enumerate(self.columns):
+            table.add_column(column, justify="left" if at == 0 else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text(cell) for cell in row))
+        return Group(table, Text(self.sentence), Text(""))
+
+
+def spelled(piece: str) -> str:
+    """Return a token as it is read in a table: white space is seen."""
+    return piece.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣") or "∅"
+
+
+def percent(share: float) -> str:
+    """Return a share in percent."""
+    return f"{share:.1%}" if abs(share) >= 0.0005 or share == 0 else "<0.1%"
+
+
+def next_panel(seen: Prediction) -> Panel:
+    """The likeliest next tokens."""
+    best = seen.likeliest(ROWS)
+    rows = [[spelled(seen.piece(id)), percent(share)] for id, share in best]
+    sentence = f"In question is {spelled(seen.piece(seen.target))}, {percent(seen.probability)}."
+    return Panel("What comes next", sentence, ["token", "probability"], rows, {"next": best})
+
+
+def losses_panel(seen: Prediction) -> Panel:
+    """The loss of each token, and how much the answer depends on each."""
+    losses = token_losses(seen)
+    try:
+        lengths, products = token_gradients(seen)
+    except UserError:  # weights that are rounded to integers have no gradient
+        lengths = products = torch.full_like(losses, math.nan)
+    rows = [
+        [spelled(piece), *("" if value.isnan() else f"{value:.2f}" for value in (loss, length, product))]
+        for piece, loss, length, product in zip(seen.pieces, losses, lengths, products, strict=True)
+    ]
+    sentence = (
+        "Loss in nats: how much a token surprised the model. Gradient: of the answer's loss, by the token's vector."
+    )
+    data = {"losses": losses.tolist(), "gradients": lengths.tolist(), "products": products.tolist()}
+    return Panel("Tokens", sentence, ["token", "loss", "gradient", "times vector"], rows, data)
+
+
+def attention_panel(seen: Prediction) -> Panel:
+    """Where each head looks from the last token."""
+    maps = torch.stack([layer[0] for layer in attention_maps(seen.model, seen.ids)])  # (L, H, T, T)
+    weights, places = maps[:, :, -1].max(-1)
+    rows = [
+        [
+            f"layer {layer}",
+            *(f"{spelled(seen.pieces[int(at)])} {weight:.0%}" for at, weight in zip(where, how, strict=True)),
+        ]
+        for layer, (where, how) in enumerate(zip(places, weights, strict=True))
+    ]
+    heads = [f"head {head}" for head in range(maps.size(1))]
+    sentence = "From the last token, the token that each head looks at most, and how much of its attention it gives it."
+    return Panel("Attention", sentence, ["", *heads], rows, {PATTERN: maps.tolist()})
+
+
+def lens_panel(seen: Prediction, lens: Lens | None = None, name: str = "Logit lens") -> Panel:
+    """What the model would say if it ended after each layer."""
+    lens = logit_lens(seen) if lens is None else lens
+    rows = []
+    for layer in range(len(lens.ids)):
+        best = zip(lens.ids[layer, -1, :3].tolist(), lens.probabilities[layer, -1, :3].tolist(), strict=True)
+        said = "  ".join(f"{spelled(seen.piece(id))} {share:.0%}" for id, share in best)
+        after = "embedding" if layer == 0 else f"layer {layer - 1}"
+        rows.append([after, said, percent(float(lens.target[layer])), f"{lens.divergence[layer, -1]:.2f}"])
+    sentence = "What the model would say if it ended there; nats are how far that is from its answer."
+    data = {name: getattr(lens, name).tolist() for name in ("ids", "probabilities", "target", "divergence")}
+    question = spelled(seen.piece(seen.target))
+    return Panel(name, sentence, ["after", "likeliest", question, "nats"], rows, data)
+
+
+def _ranked(values: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(values.items(), key=lambda pair: -abs(pair[1]))
+
+
+def attribution_panel(seen: Prediction, other: int | None = None) -> Panel:
+    """What each part adds by itself to the score of the token."""
+    shares = attribute(seen, other)
+    parts = {"embedding": shares.embedding, "final norm's bias": shares.rest}
+    parts |= {f"feed-forward {layer}": float(share) for layer, share in enumerate(shares.feed_forward)}
+    parts |= {f"attention {layer}'s bias": float(share) for layer, share in enumerate(shares.attention_bias)}
+    parts |= {
+        f"layer {layer} head {head}": float(shares.heads[layer, head])
+        for layer in range(len(shares.heads)) for head in range(shares.heads.size(1))
+    }  # fmt: skip
+    ranked = [(name, share) for name, share in _ranked(parts) if abs(share) > 1e-6]
+    rows = [[name, f"{share:+.3f}"] for name, share in ranked[:ROWS]]
+    if ranked[ROWS:]:
+        rows.append([f"{len(ranked) - ROWS} others", f"{sum(share for _, share in ranked[ROWS:]):+.3f}"])
+    rows.append(["sum: the logit", f"{shares.total:+.3f}"])
+    less = "" if other is None else f" less that of {spelled(seen.piece(other))}"
+    sentence = f"What each part adds, by itself, to the logit of {spelled(seen.piece(seen.target))}{less}."
+    return Panel("Attribution", sentence, ["part", "share"], rows, {"parts": parts, "logit": shares.logit}, shares)
+
+
+def neurons_panel(seen: Prediction, other: int | None = None) -> Panel:
+    """The neurons that add most to the score of the token, and the tokens that they speak for."""
+    shares = attribute_neurons(seen, other)
+    size = shares.size(1)
+    rows, data = [], []
+    for place in shares.flatten().abs().topk(min(ROWS, shares.numel())).indices.tolist():
+        layer, neuron = place // size, place % size
+        said = neuron_tokens(seen.decoder, layer, neuron, 5)
+        words = "  ".join(spelled(seen.piece(id)) for id, _ in said.raised)
+        rows.append([f"layer {layer} neuron {neuron}", f"{shares[layer, neuron]:+.3f}", words])
+        data.append({"layer": layer, "neuron": neuron, "share": float(shares[layer, neuron]), "raised": said.raised})
+    sentence = "What single neurons add to the logit, and the tokens that each raises most when it is positive."
+    return Panel("Neurons", sentence, ["neuron", "share", "raises"], rows, {"neurons": data})
+
+
+def ablation_panel(seen: Prediction) -> Panel:
+    """What the probability would be without each part."""
+    without = {way: ablate(seen, way) for way in ("zero", "mean")}
+    values: dict[str, dict[str, float]] = {}
+    for way, each in without.items():
+        values[way] = {f"attention {layer}": float(chance) for layer, chance in enumerate(each.attention)}
+        values[way] |= {f"feed-forward {layer}": float(chance) for layer, chance in enumerate(each.feed_forward)}
+        values[way] |= {
+            f"layer {layer} head {head}": float(each.heads[layer, head])
+            for layer in range(len(each.heads)) for head in range(each.heads.size(1))
+        }  # fmt: skip
+    whole = seen.probability
+    changes = _ranked({name: chance - whole for name, chance in values["zero"].items()})[:ROWS]
+    rows = [[name, percent(values["zero"][name]), percent(values["mean"][name])] for name, _ in changes]
+    sentence = (
+        f"Probability of {spelled(seen.piece(seen.target))} when a part is set to zero or to its mean; "
+        f"{percent(whole)} with all parts."
+    )
+    return Panel("Ablation", sentence, ["without", "zero", "mean"], rows, {"whole": whole, **values}, without["zero"])
+
+
+def patching_panel(seen: Prediction, source: Prediction) -> Panel:
+    """Where the other text's answer comes from."""
+    patches = patch(seen, source)
+    cells: dict[str, float] = {}
+    for name, values in (
+        ("stream", patches.stream),
+        ("attention", patches.attention),
+        ("feed-forward", patches.feed_forward),
+    ):
+        for layer, row in enumerate(values.tolist()):
+            cells |= {
+                f"{name} {layer} at {place} {spelled(source.pieces[place])}": share for place, share in enumerate(row)
+            }
+    rows = [[name, f"{share:.0%}"] for name, share in sorted(cells.items(), key=lambda pair: -pair[1])[:ROWS]]
+    heads = {
+        f"layer {layer} head {head}": share
+        for layer, row in enumerate(patches.heads.tolist()) for head, share in enumerate(row)
+    }  # fmt: skip
+    rows += [[name, f"{share:.0%}"] for name, share in _ranked(heads)[:5]]
+    own, other = (spelled(each.piece(each.target)) for each in (seen, source))
+    sentence = (
+        f"One value of the other text put into this one: 0% says {own} as before, "
+        f"100% says {other} as the other text does."
+    )
+    data = {name: getattr(patches, name).tolist() for name in ("stream", "attention", "feed_forward", "heads")}
+    return Panel("Patching", sentence, ["what is patched", "back"], rows, data)
+
+
+def repeated_tokens(vocabulary_size: int, length: int, seed: int = 0) -> Int[Tensor, "N T"]:
+    """Return texts of random tokens, to be given twice in a row."""
+    return torch.randint(0, vocabulary_size, (REPEATED, length), generator=torch.Generator().manual_seed(seed))
+
+
+def heads_panel(seen: Prediction) -> Panel:
+    """What each head does in general: its scores on random tokens that are repeated."""
+    config = seen.decoder.config
+    length = min(ONCE, config.context // 2)
+    scores = pattern_scores(seen.decoder, repeated_tokens(config.vocabulary_size, length))
+    rows = []
+    for layer in range(config.layers):
+        cells = []
+        for head in range(config.attention.heads):
+            best = max(SPECIFIC, key=lambda name: float(scores[name][layer, head]))
+            score = float(scores[best][layer, head])
+            cells.append(f"{best} {score:.2f}" if score > NAMED else "–")
+        rows.append([f"layer {layer}", *cells])
+    columns = ["", *(f"head {head}" for head in range(config.attention.heads))]
+    sentence = (
+        f"Mean attention of each head to a pattern, on random tokens given twice; above {NAMED} it is named after it."
+    )
+    return Panel("Heads", sentence, columns, rows, {name: values.tolist() for name, values in scores.items()})
+
+
+def neighbours_panel(seen: Prediction, token: int) -> Panel:
+    """The tokens whose vectors are nearest to one."""
+    near = nearest_tokens(seen.decoder, token, ROWS)
+    rows = [[spelled(seen.piece(id)), f"{cosine:.2f}"] for id, cosine in near]
+    sentence = f"Tokens whose vectors point most as that of {spelled(seen.piece(token))} does."
+    return Panel("Neighbours", sentence, ["token", "cosine"], rows, {"token": token, "near": near})
+
+
+def tuned_lens_panel(seen: Prediction, texts: Int[Tensor, "N T"]) -> Panel:
+    """The lens with a translation for each layer, trained on texts."""
+    lens = fit_tuned_lens(seen.decoder, texts)
+    return lens_panel(seen, logit_lens(seen, tuned=lens), "Tuned lens")
+
+
+def features_panel(seen: Prediction, texts: Int[Tensor, "N T"], layer: int, features: int) -> Panel:
+    """The features of a layer that are active at the last token: where else they are, and what they make likelier."""
+    layers = seen.decoder.config.layers
+    if not 0 <= layer < layers:
+        raise UserError(f"layer {layer}: is missing; this model has layers 0 to {layers - 1}")
+    name = f"blocks.{layer}.hook_resid_post"
+    held_out = max(1, int(len(texts) * HELD_OUT))
+    train, test = texts[held_out:], texts[:held_out]
+    vectors = layer_vectors(seen.decoder, train, name)
+    network = fit_dictionary(vectors, features)
+    good = quality(seen.decoder, network, name, test)
+    here: Float[Tensor, " F"] = network.encode(seen.watch(name)[name][0, -1:].float())[0]
+    rows, data = [], []
+    for feature in here.topk(min(5, int((here > 0).sum()))).indices.tolist():
+        examples = top_examples(network, vectors, train.size(1), feature, 4)
+        effect = feature_effect(seen.decoder, network, name, train, feature, examples)
+        places = " | ".join(_around(seen, train[each.row], each.position) for each in examples[:3])
+        words = " ".join(spelled(seen.piece(id)) for id, _ in effect.tokens[:4])
+        rows.append([str(feature), f"{here[feature]:.2f}", places, words, f"{effect.moved:.2f}, {effect.control:.2f}"])
+        data.append({"feature": feature, "activation": float(here[feature]), "effect": effect._asdict()})
+    sentence = (
+        f"{features:,} features of the stream after layer {layer} explain {good.explained:.0%} of it; loss "
+        f"{good.loss:.2f}, {good.rebuilt:.2f} with the stream rebuilt from them, {good.ablated:.2f} without it. The "
+        "last column: nats by which the answer moves without the feature, and without a random direction as long."
+    )
+    columns = ["feature", "active", "most active at", "makes likelier", "moves"]
+    return Panel("Features", sentence, columns, rows, {"quality": good._asdict(), "features": data})
+
+
+def _around(seen: Prediction, ids: Int[Tensor, " T"], place: int) -> str:
+    """Return the tokens up to a place, which is marked."""
+    before = seen.model.tokenizer.decode(ids[max(0, place - 4) : place].tolist())
+    return f"{before}[{seen.piece(int(ids[place]))}]".replace("\n", "↵").strip()
