@@ -26,9 +26,11 @@ from scratchlm.generation.classifier import Classification, Classifier
 from scratchlm.generation.config import ClassifyConfig, SamplingConfig
 from scratchlm.generation.generated import GeneratedText
 from scratchlm.generation.language_model import LanguageModel, load
+from scratchlm.inspection.commands import ModelViews, WeightSizes
 from scratchlm.inspection.config import DoctorConfig, InspectConfig
 from scratchlm.inspection.doctor import Diagnosis
 from scratchlm.inspection.edits import Edit
+from scratchlm.inspection.look import Look
 from scratchlm.inspection.parameters import Inspected
 from scratchlm.inspection.trace import attention_maps, layer_states, trace
 from scratchlm.lab.experiments.config import (
@@ -723,12 +725,65 @@ def import_model(
 @overload
 def import_model(config: ImportConfig, /) -> Transfer: ...
 @overload
-def inspect(model: str | Path) -> Inspected:
-    """What a model is made of.
+def inspect(
+    model: str | Path, prompt: str | None = None, *, page: str | Path | None = None, target: str | None = None,
+    against: str | None = None, chat: bool = False, new: int = 0, losses: bool = False, attention: bool = False,
+    lens: bool = False, tuned_lens: bool = False, attribution: bool = False, neurons: bool = False,
+    ablation: bool = False, patch: str | None = None, heads: bool = False, neighbours: str | None = None,
+    features: int | None = None, layer: int | None = None, texts: str | None = None, weights: bool = False,
+    threads: int | None = None,
+) -> Inspected | Look | WeightSizes | ModelViews:
+    """What a model is made of, and why it writes what it writes.
 
     Arguments:
         model
             Model folder or run folder.
+        prompt
+            Text whose next token is looked into.
+        page
+            Write all of it to this HTML file, which works offline; a small model runs in it.
+        target
+            The next token in question, with the space before a word; without, the likeliest.
+        against
+            Another token: attribution then says what speaks for the one rather than the other.
+        chat
+            Take the prompt as a user's message, as `chat` does.
+        new
+            Tokens that the model writes first, the likeliest each time; they are looked into as the
+            prompt is.
+        losses
+            How much each token surprised the model, and by which the answer moves most.
+        attention
+            Where each head looks.
+        lens
+            What the model would say if it ended after each layer (logit lens).
+        tuned_lens
+            The same with a translation for each layer, trained on --texts.
+        attribution
+            What each part adds by itself to the score of the token.
+        neurons
+            Which neurons add most, and the tokens that they speak for.
+        ablation
+            The probability without each part.
+        patch
+            Another text of as many tokens: which of its values, put into this one, bring its answer
+            back.
+        heads
+            What each head does in general: previous token, same token, induction.
+        neighbours
+            A token: those whose vectors are nearest.
+        features
+            Train a sparse autoencoder of this many features on --texts; show those that are active,
+            with a causal check.
+        layer
+            The layer of --features; without, the one in the middle.
+        texts
+            Text or named corpus to train --tuned-lens and --features on; without, the model writes its
+            own.
+        weights
+            Norms and singular values of all matrices; of a run at its first and last checkpoint.
+        threads
+            CPU threads; all cores if not given.
 
     The arguments are the flags of `scratchlm inspect --help`.
     One `InspectConfig` may take their place.
@@ -736,7 +791,7 @@ def inspect(model: str | Path) -> Inspected:
     """
 
 @overload
-def inspect(config: InspectConfig, /) -> Inspected: ...
+def inspect(config: InspectConfig, /) -> Inspected | Look | WeightSizes | ModelViews: ...
 @overload
 def inspect_tokenizer(
     tokenizer: str | Path, text: str | None = None, *, merges: int = 20, longest: int = 10,

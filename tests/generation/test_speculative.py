@@ -11,7 +11,15 @@ from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.engine import Engine
 from scratchlm.generation.generate import generate_ids
 from scratchlm.generation.requests import Extras, Request
-from scratchlm.generation.speculative import COMPARED, FIRST_PAUSE, LONGEST_PAUSE, DraftModel, PromptLookup, WhileFaster
+from scratchlm.generation.speculative import (
+    COMPARED,
+    FEWEST,
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    DraftModel,
+    PromptLookup,
+    WhileFaster,
+)
 from scratchlm.model.blocks import BLOCK
 from scratchlm.model.decoder import Decoder
 from toys import random_decoder, random_ids, toy_config
@@ -141,6 +149,11 @@ def test_guesses_that_cost_more_than_they_save_pause_longer_each_time() -> None:
     assert max(pauses) == LONGEST_PAUSE
     assert drafter.pauses >= len(pauses)
     assert sum(guessed) < len(guessed) // 20
+
+
+def test_guesses_that_are_much_slower_are_given_up_sooner() -> None:
+    guessed, _ = guessed_steps(cost=4.5, grown=3, steps=40)
+    assert guessed[: COMPARED + 1 + FEWEST + 10] == [False] * (COMPARED + 1) + [True] * FEWEST + [False] * 10
 
 
 def test_one_step_that_the_system_held_up_decides_nothing() -> None:

@@ -25,6 +25,10 @@ GUESSES = 3
 """Tokens that are proposed at once: with the newest one they fill four rows of a step."""
 COMPARED = 6
 """Steps with guesses, and steps without, whose speeds are compared."""
+FEWEST, CLEARLY = 3, 0.75
+"""Steps with guesses that are enough where they write less than this share of the tokens a second."""
+LEAST = 1e-9
+"""Seconds of a step that no clock saw pass."""
 FIRST_PAUSE, LONGEST_PAUSE = 32, 512
 """Steps without guesses after a comparison that guessing lost; each loss in a row doubles them."""
 
@@ -83,10 +87,11 @@ class DraftModel:
 class WhileFaster:
     """Lets a drafter guess while steps with guesses write more tokens a second than steps without.
 
-    A step lasts from one call to the next, the drafter's own time included; its tokens are those by which the text has
-    grown. The first steps go without guesses, for the comparison. Where guessing is slower, it pauses, and is then
-    tried again, since a text may come to a part that is easy to guess. The very first step, which may compile, is left
-    out. What is compared are the tokens of a kind's last steps, over their number times the median of their seconds.
+    A step lasts from one call to the next, the drafter's own time included; its tokens are those by which the text
+    has grown. The first steps go without guesses, for the comparison. Where guessing is slower, it pauses, and is
+    then tried again, since a text may come to a part that is easy to guess. The very first step, which may compile,
+    is left out. Guessing that is much slower is given up after three steps. What is compared are the tokens of a
+    kind's last steps, over their number times the median of their seconds.
     """
 
     def __init__(self, drafter: Drafter, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -115,17 +120,21 @@ class WhileFaster:
 
     def _judge(self) -> None:
         """Pause where enough steps of both kinds are known and those with guesses are slower."""
-        if self._left == 0 and all(len(steps) == COMPARED for steps in self._steps.values()):
-            if _speed(self._steps[True]) < _speed(self._steps[False]):
-                self._steps[True], self._left = [], self._pause
-                self._pause, self.pauses = min(2 * self._pause, LONGEST_PAUSE), self.pauses + 1
-            else:
-                self._pause = FIRST_PAUSE
+        with_guesses, without = self._steps[True], self._steps[False]
+        if self._left > 0 or len(without) < COMPARED or len(with_guesses) < FEWEST:
+            return
+        share = _speed(with_guesses) / _speed(without)
+        if share < CLEARLY or (share < 1 and len(with_guesses) == COMPARED):
+            self._steps[True], self._left = [], self._pause
+            self._pause, self.pauses = min(2 * self._pause, LONGEST_PAUSE), self.pauses + 1
+        elif len(with_guesses) == COMPARED:
+            self._pause = FIRST_PAUSE
 
 
 def _speed(steps: Sequence[tuple[float, int]]) -> float:
     """Return tokens a second of some steps; a step that the system held up counts as the median one."""
-    return statistics.mean(tokens for _, tokens in steps) / statistics.median(seconds for seconds, _ in steps)
+    seconds = statistics.median(seconds for seconds, _ in steps)
+    return statistics.mean(tokens for _, tokens in steps) / max(seconds, LEAST)
 
 
 def require_same_tokens(model: str, draft: str) -> None:

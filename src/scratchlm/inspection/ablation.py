@@ -50,7 +50,7 @@ def edited_logits(prediction: Prediction, edits: Sequence[Sequence[Edit]]) -> Fl
 
 
 def ablate(prediction: Prediction, way: Way = "zero") -> Ablations:
-    """Return the probability of the token in question without each head, each attention and each feed-forward.
+    """Ablate each head, each attention and each feed-forward; return the probability of the token in question.
 
     `way` says what stands in a part's place: nothing, or its mean over the text, which is closer to what the parts
     behind it are used to. Costs L * (H + 2) passes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from scratchlm.base.files import require_file_place, write_text
 from scratchlm.base.result import Result
 from scratchlm.generation.language_model import LanguageModel, load
 from scratchlm.inspection.config import InspectConfig
-from scratchlm.inspection.look import Look, Question, look
+from scratchlm.inspection.look import Look, ViewSettings, look
 from scratchlm.inspection.panels import Panel, heads_panel, neighbours_panel
 from scratchlm.inspection.parameters import Inspected, describe
 from scratchlm.inspection.prediction import one_token, predict
@@ -80,7 +81,7 @@ def inspect(config: InspectConfig) -> Inspected | Look | WeightSizes | ModelView
     model = load(config.model, "cpu")
     if config.prompt is None:
         return _of_model(model, config)
-    question = Question(
+    settings = ViewSettings(
         config.target,
         config.against,
         config.patch,
@@ -89,10 +90,10 @@ def inspect(config: InspectConfig) -> Inspected | Look | WeightSizes | ModelView
         config.layer,
         config.texts,
     )
-    looked = look(model, _ids(model, config), config.views, question)
+    looked = look(model, _ids(model, config), config.views, settings)
     if config.page is not None:
         write_text(config.page, looked.page())
-        print(f"{config.page}: open it in a browser")
+        print(f"{config.page}: open it in a browser", file=sys.stderr)
     return looked
 
 

@@ -32,7 +32,7 @@ FRAME = 720
 
 
 @dataclass(frozen=True)
-class Question:
+class ViewSettings:
     """What is asked of a prediction beside the text itself."""
 
     target: str | int | None = None
@@ -84,14 +84,14 @@ def look(
     model: LanguageModel,
     text: str | Int[Tensor, "1 T"],
     views: Sequence[str] = DEFAULT,
-    question: Question | None = None,
+    settings: ViewSettings | None = None,
 ) -> Look:
     """Return views of what a model says after a text; names are those of `VIEWS`, or the default ones.
 
     Raises `UserError` for unknown views, for one that this model does not have, with those that remain, and for a text
     that the model cannot read.
     """
-    asked = question or Question()
+    asked = settings or ViewSettings()
     unknown = [each for each in views if each not in VIEWS]
     if unknown:
         raise UserError(f"view {unknown[0]!r}: {nearest(unknown[0], VIEWS)}")
@@ -107,7 +107,7 @@ def look(
     return Look(seen, source, shown)
 
 
-def _texts(seen: Prediction, asked: Question) -> Int[Tensor, "N T"]:
+def _texts(seen: Prediction, asked: ViewSettings) -> Int[Tensor, "N T"]:
     """Return texts of equal length: of a file, or as the model writes them."""
     model = seen.model
     if asked.texts is not None:
@@ -124,27 +124,27 @@ def _texts(seen: Prediction, asked: Question) -> Int[Tensor, "N T"]:
     return torch.tensor(ids[: len(ids) // length * length]).view(-1, length)
 
 
-def _patching(seen: Prediction, source: Prediction | None, asked: Question) -> Panel:
+def _patching(seen: Prediction, source: Prediction | None, asked: ViewSettings) -> Panel:
     if source is None:
         raise UserError("patching: needs another text; give --patch")
     return panels.patching_panel(seen, source)
 
 
-def _features(seen: Prediction, source: Prediction | None, asked: Question) -> Panel:
+def _features(seen: Prediction, source: Prediction | None, asked: ViewSettings) -> Panel:
     layer = seen.decoder.config.layers // 2 if asked.layer is None else asked.layer
     return panels.features_panel(seen, _texts(seen, asked), layer, asked.features)
 
 
-def _against(seen: Prediction, asked: Question) -> int | None:
+def _against(seen: Prediction, asked: ViewSettings) -> int | None:
     return None if asked.against is None else one_token(seen.model, asked.against)
 
 
-def _neighbours(seen: Prediction, source: Prediction | None, asked: Question) -> Panel:
+def _neighbours(seen: Prediction, source: Prediction | None, asked: ViewSettings) -> Panel:
     token = seen.target if asked.neighbours is None else one_token(seen.model, asked.neighbours)
     return panels.neighbours_panel(seen, token)
 
 
-View = Callable[[Prediction, Prediction | None, Question], Panel]
+View = Callable[[Prediction, Prediction | None, ViewSettings], Panel]
 VIEWS: dict[str, View] = {
     "losses": lambda seen, source, asked: panels.losses_panel(seen),
     "attention": lambda seen, source, asked: panels.attention_panel(seen),

@@ -24,7 +24,7 @@ from scratchlm.inspection.patterns import NAMED, SPECIFIC, pattern_scores
 from scratchlm.inspection.prediction import Prediction
 from scratchlm.inspection.saliency import token_gradients, token_losses
 from scratchlm.inspection.trace import attention_maps
-from scratchlm.model.probe import PATTERN
+from scratchlm.model.hook import PATTERN
 
 ROWS = 10
 """Rows of a table."""

@@ -1,6 +1,6 @@
 """`trace`: one forward pass whose inner values are kept by name, and may be changed on the way.
 
-The model is not touched: what looks and changes is a value that this pass alone is given (`model/probe.py`). So a
+The model is not touched: what looks and changes is a value that this pass alone is given (`model/hook.py`). So a
 server can look inside a model that is writing for others.
 """
 
@@ -20,8 +20,8 @@ from scratchlm.inspection.edits import Edit, by_name
 from scratchlm.inspection.points import chosen_points, points, size_of
 from scratchlm.model.cache import KVCache
 from scratchlm.model.decoder import Decoder
+from scratchlm.model.hook import PATTERN
 from scratchlm.model.lora import with_own_modules
-from scratchlm.model.probe import PATTERN
 
 Model: TypeAlias = LanguageModel | Decoder
 BEGINNING = "hook_embed"
@@ -79,7 +79,7 @@ class Trace(Mapping[str, Tensor]):
 
 
 class _Recorder:
-    """The probe of a trace: applies the edits of a value, then keeps it if it is wanted."""
+    """The hook of a trace: applies the edits of a value, then keeps it if it is wanted."""
 
     def __init__(
         self, wanted: Sequence[str], edits: Mapping[str, list[Edit]], axes: Mapping[str, str],
@@ -129,7 +129,7 @@ def trace(
     real = None if min(lengths) == ids.size(1) else torch.arange(ids.size(1)) < torch.tensor(lengths)[:, None]
     recorder = _Recorder(wanted, edits, known, None if real is None else real.to(decoder.device))
     with torch.set_grad_enabled(differentiable):
-        hidden = decoder.hidden(ids.to(decoder.device), cache, probe=recorder)
+        hidden = decoder.hidden(ids.to(decoder.device), cache, hook=recorder)
         if recorder.wants("logits"):
             recorder("logits", decoder.logits(hidden))
     unseen = [name for name in (*wanted, *edits) if name not in recorder.met]

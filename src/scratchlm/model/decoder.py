@@ -25,12 +25,12 @@ from scratchlm.model.config import (
 )
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import FeedForward, build_feed_forward
+from scratchlm.model.hook import ForwardHook, LayerHook
 from scratchlm.model.masks import causal_mask
 from scratchlm.model.network import CausalLM, Ids, Layer, SequenceModel, Stream, Transformer
 from scratchlm.model.ngrams import NgramEmbedding
 from scratchlm.model.norms import Norm, build_norm
 from scratchlm.model.positions import positions_within
-from scratchlm.model.probe import LayerProbe, Probe
 
 N = TypeVar("N", bound=SequenceModel)
 
@@ -74,8 +74,8 @@ class Block(Layer):
         mixed = self.attention_out_norm(self.attention(show("ln1.hook_out", self.attention_norm(x)), context))
         x = show("hook_resid_mid", x + self.dropout(show("hook_attn_out", mixed)))
         normed = show("ln2.hook_out", self.feed_forward_norm(x))
-        own = context.probe is None or not isinstance(self.feed_forward, FeedForward)
-        added = self.feed_forward(normed) if own else self.feed_forward(normed, context.probe)
+        own = context.hook is None or not isinstance(self.feed_forward, FeedForward)
+        added = self.feed_forward(normed) if own else self.feed_forward(normed, context.hook)
         added = show("hook_mlp_out", self.feed_forward_out_norm(added))
         return show("hook_resid_post", x + self.dropout(added))
 
@@ -125,28 +125,28 @@ class Decoder(Transformer, CausalLM):
 
     def hidden(
         self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None, *,
-        bidirectional: bool = False, probe: Probe | None = None,
+        bidirectional: bool = False, hook: ForwardHook | None = None,
     ) -> Stream:  # fmt: skip
         """Return the residual stream after the final norm: all of the model but the head.
 
         Read `bidirectional`, each position sees those after it too, in its window and document; this excludes a cache.
-        A `probe` sees the named values of this pass, and may change them.
+        A `hook` sees the named values of this pass, and may change them.
         """
-        embedded, contexts = self.entering(ids, cache, documents, probe)
+        embedded, contexts = self.entering(ids, cache, documents, hook)
         if bidirectional:
             assert cache is None, "a cache holds what is before alone"
             contexts = [_seeing_both_ways(context) for context in contexts]
         x = embedded
         for number, context in enumerate(contexts):
-            of_layer = context if probe is None else replace(context, probe=LayerProbe(probe, f"blocks.{number}."))
+            of_layer = context if hook is None else replace(context, hook=LayerHook(hook, f"blocks.{number}."))
             x = self.layer(number, x, embedded, of_layer)
         if cache is not None:
             cache.advance(ids.size(1))
         normed = self.final_norm(x)
-        return normed if probe is None else probe("ln_final.hook_out", normed)
+        return normed if hook is None else hook("ln_final.hook_out", normed)
 
     def entering(
-        self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None, probe: Probe | None = None
+        self, ids: Ids, cache: Cache | None = None, documents: Ids | None = None, hook: ForwardHook | None = None
     ) -> tuple[Stream, list[AttentionContext]]:
         """Return what the first layer reads, and what each layer gets beside the stream."""
         assert cache is None or documents is None, "a cache continues one document in each row"
@@ -160,8 +160,8 @@ class Decoder(Transformer, CausalLM):
         windows = [attention.window for attention in self.attentions]
         contexts = {window: self._context(ids, places, cache, documents, window) for window in set(windows)}
         x = self._embed(ids, cache, documents)
-        x = x if probe is None else probe("hook_embed", x)
-        return self.placed(x, places, probe), [contexts[window] for window in windows]
+        x = x if hook is None else hook("hook_embed", x)
+        return self.placed(x, places, hook), [contexts[window] for window in windows]
 
     def layer(self, number: int, x: Stream, embedded: Stream, context: AttentionContext) -> Stream:
         """Return the stream after one layer; `embedded` is what the first layer reads."""

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.model.config import ExpertsConfig, FeedForwardConfig, MLPConfig, SwiGLUConfig
+from scratchlm.model.hook import LayerHook
 from scratchlm.model.kernels import fast_relu_squared
-from scratchlm.model.probe import LayerProbe
 
 
 def relu_squared(x: Float[Tensor, "*batch N"]) -> Float[Tensor, "*batch N"]:
@@ -32,7 +32,7 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 class FeedForward(nn.Module, ABC):
-    """What each position computes on its own. A part of another class shows a probe what goes in and out, no more."""
+    """What each position computes on its own. A part of another class shows a hook what goes in and out, no more."""
 
     @property
     @abstractmethod
@@ -40,13 +40,13 @@ class FeedForward(nn.Module, ABC):
         """The weights whose products are added to the stream."""
 
     @abstractmethod
-    def forward(self, x: Float[Tensor, "B T D"], probe: LayerProbe | None = None) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], hook: LayerHook | None = None) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
 
 
-def shown(probe: LayerProbe | None, name: str, value: Tensor) -> Tensor:
-    """Show a value to a probe, if there is one; return what takes its place."""
-    return value if probe is None else probe(name, value)
+def shown(hook: LayerHook | None, name: str, value: Tensor) -> Tensor:
+    """Show a value to a hook, if there is one; return what takes its place."""
+    return value if hook is None else hook(name, value)
 
 
 class SwiGLU(FeedForward):
@@ -64,10 +64,10 @@ class SwiGLU(FeedForward):
         """The weights whose products are added to the stream."""
         return self.down.weight
 
-    def forward(self, x: Float[Tensor, "B T D"], probe: LayerProbe | None = None) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], hook: LayerHook | None = None) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
-        gate, up = shown(probe, "mlp.hook_pre", self.gate(x)), shown(probe, "mlp.hook_pre_linear", self.up(x))
-        return self.down(shown(probe, "mlp.hook_post", self.activation(gate) * up))
+        gate, up = shown(hook, "mlp.hook_pre", self.gate(x)), shown(hook, "mlp.hook_pre_linear", self.up(x))
+        return self.down(shown(hook, "mlp.hook_post", self.activation(gate) * up))
 
 
 class Experts(FeedForward):
@@ -91,15 +91,15 @@ class Experts(FeedForward):
         """Weights that a token does not pass through."""
         return 3 * self.down[0].numel() * (self.config.experts - self.config.chosen)
 
-    def forward(self, x: Float[Tensor, "B T D"], probe: LayerProbe | None = None) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], hook: LayerHook | None = None) -> Float[Tensor, "B T D"]:
         """Transform each position by the experts that its router gives the largest weights."""
         tokens = x.flatten(0, -2)  # (N, D)
         weights, chosen = self.router(tokens).float().softmax(-1).topk(self.config.chosen, dim=-1)
         if self.config.normalised:
             weights = weights / weights.sum(-1, keepdim=True)
-        if probe is not None:
+        if hook is not None:
             shares = weights.new_zeros(len(tokens), self.config.experts).scatter(1, chosen, weights)
-            edited = probe("mlp.hook_expert_weights", shares.view(*x.shape[:-1], -1))
+            edited = hook("mlp.hook_expert_weights", shares.view(*x.shape[:-1], -1))
             weights = edited.flatten(0, -2).gather(1, chosen)
         mixed = torch.zeros_like(tokens)
         for expert in chosen.unique().tolist():
@@ -125,10 +125,10 @@ class MLP(FeedForward):
         """The weights whose products are added to the stream."""
         return self.down.weight
 
-    def forward(self, x: Float[Tensor, "B T D"], probe: LayerProbe | None = None) -> Float[Tensor, "B T D"]:
+    def forward(self, x: Float[Tensor, "B T D"], hook: LayerHook | None = None) -> Float[Tensor, "B T D"]:
         """Transform each position; the shape is kept."""
-        inside = shown(probe, "mlp.hook_pre", self.up(x))
-        return self.down(shown(probe, "mlp.hook_post", self.activation(inside)))
+        inside = shown(hook, "mlp.hook_pre", self.up(x))
+        return self.down(shown(hook, "mlp.hook_post", self.activation(inside)))
 
 
 def build_feed_forward(width: int, config: FeedForwardConfig) -> FeedForward:

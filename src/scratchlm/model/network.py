@@ -24,9 +24,9 @@ from scratchlm.model.config import (
 )
 from scratchlm.model.dropout import Dropout
 from scratchlm.model.feedforward import Experts
+from scratchlm.model.hook import ForwardHook
 from scratchlm.model.norms import build_norm, rms_norm
 from scratchlm.model.positions import Rotation, rope_table
-from scratchlm.model.probe import Probe
 from scratchlm.model.quantized import QuantizedEmbedding, QuantizedWeight
 
 Ids = Int[Tensor, "B T"]
@@ -163,11 +163,11 @@ class Transformer(SequenceModel):
             self.register_buffer(f"{name}_cos", cos.to(device), persistent=False)
             self.register_buffer(f"{name}_sin", sin.to(device), persistent=False)
 
-    def placed(self, x: Stream, places: Int[Tensor, "*B T"], probe: Probe | None = None) -> Stream:
+    def placed(self, x: Stream, places: Int[Tensor, "*B T"], hook: ForwardHook | None = None) -> Stream:
         """Return the first layer's input: token vectors with positions added, scaled and normalised as configured."""
         if self.position_embedding is not None:
             added = self.position_embedding(places)
-            x = x + (added if probe is None else probe("hook_pos_embed", added.expand_as(x)))
+            x = x + (added if hook is None else hook("hook_pos_embed", added.expand_as(x)))
         if self.config.embedding_scale is not None:
             x = x * self.config.embedding_scale
         if self.config.embedding_norm:

@@ -20,8 +20,9 @@ from scratchlm.inspection.attribution import attribute
 from scratchlm.inspection.lens import logit_lens
 from scratchlm.inspection.neighbours import embedding_map, nearest_tokens
 from scratchlm.inspection.panels import Panel, heads_panel, losses_panel, neurons_panel, patching_panel
+from scratchlm.inspection.points import points
 from scratchlm.inspection.prediction import Prediction
-from scratchlm.weights.html.writing import file_of, filled, runnable
+from scratchlm.weights.html.writing import file_of, filled, model_for_scripts
 
 HERE, THERE = "scratchlm.inspection.page", "scratchlm.weights.html"
 SCRIPTS = (
@@ -88,7 +89,7 @@ def _live(seen: Prediction) -> dict[str, Any] | None:
     if seen.decoder.parameter_count() > LIVE:
         return None
     try:
-        return runnable(seen.model.saved)
+        return model_for_scripts(seen.model.saved)
     except UserError:
         return None
 
@@ -110,7 +111,8 @@ def _reading(seen: Prediction, panels: Mapping[str, Panel], whole: bool) -> dict
 
     What `panels` of the prompt hold already is not computed again.
     """
-    length, config = seen.ids.size(1), seen.decoder.config
+    decoder, length = seen.decoder, seen.ids.size(1)
+    config = decoder.config
     without = panels["ablation"].result if "ablation" in panels else ablate(seen)
     losses = losses_panel(seen).data
     reading = {
@@ -143,7 +145,7 @@ def _reading(seen: Prediction, panels: Mapping[str, Panel], whole: bool) -> dict
     }  # fmt: skip
     numbers = places * config.attention.key_dim
     if 2 * numbers <= VALUES:
-        kind = "rot_" if "blocks.0.attn.hook_rot_q" in seen.watch("rot_q") else ""
+        kind = "rot_" if "blocks.0.attn.hook_rot_q" in points(decoder) else ""
         vectors = seen.watch(f"hook_{kind}q", f"hook_{kind}k")
         for name in "qk":
             stacked = torch.stack([value[0] for each, value in vectors.items() if each.endswith(name)])  # (L, T, H, E)

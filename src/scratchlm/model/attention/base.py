@@ -24,10 +24,10 @@ from scratchlm.model.attention.scaled_dot_product import (
     weighted,
 )
 from scratchlm.model.cache import Cache
+from scratchlm.model.hook import PATTERN, RESULT, SCORES, LayerHook
 from scratchlm.model.kernels import blocked_attention
 from scratchlm.model.masks import Mask
 from scratchlm.model.positions import Rotation
-from scratchlm.model.probe import PATTERN, RESULT, SCORES, LayerProbe
 from scratchlm.model.quantized import QuantizedLinear, round_inputs
 
 
@@ -44,33 +44,33 @@ class AttentionContext:
     mask: Mask | None = None
     causal: bool = True
     cache: Cache | None = None
-    probe: LayerProbe | None = None
+    hook: LayerHook | None = None
     """What looks at the values of this layer."""
 
     def show(self, name: str, value: Tensor) -> Tensor:
-        """Show a value to the probe, if there is one; return what takes its place."""
-        return value if self.probe is None else self.probe(name, value)
+        """Show a value to the hook, if there is one; return what takes its place."""
+        return value if self.hook is None else self.hook(name, value)
 
 
 def show_heads(context: AttentionContext, name: str, value: Float[Tensor, "B H T E"]) -> Float[Tensor, "B H T E"]:
     """Show the vectors of heads as (B, T, H, E), so that the positions of all values are on the same axis."""
-    if context.probe is None:
+    if context.hook is None:
         return value
     shown = value.transpose(1, 2)
-    edited = context.probe(name, shown)
+    edited = context.hook(name, shown)
     return value if edited is shown else edited.transpose(1, 2)
 
 
 def project_back(
     output: nn.Module, mixed: Float[Tensor, "B H T F"], context: AttentionContext | None = None
 ) -> Float[Tensor, "B T D"]:
-    """Join what the heads mixed and project it back to the stream; a probe may see and change each head's part."""
+    """Join what the heads mixed and project it back to the stream; a hook may see and change each head's part."""
     joined = mixed.transpose(1, 2).flatten(2)  # (B, T, H * F)
     projected: Tensor = output(joined)
-    if context is None or context.probe is None or not context.probe.wants(RESULT):
+    if context is None or context.hook is None or not context.hook.wants(RESULT):
         return projected
     computed, bias = _results(output, joined, mixed.size(1))
-    edited = context.probe(RESULT, computed)
+    edited = context.hook(RESULT, computed)
     return projected if edited is computed else edited.sum(2) + bias
 
 
@@ -138,29 +138,29 @@ class Attention(nn.Module, ABC):
         return span * (1 - span / (2 * length))
 
     def mix(self, q: Queries, k: Keys, v: Values, context: AttentionContext) -> Mixed:
-        """Return what `attend` does; a probe gets scores, weights and sums on the way, and may change each."""
-        probe = context.probe
-        if probe is None:
+        """Return what `attend` does; a hook gets scores, weights and sums on the way, and may change each."""
+        hook = context.hook
+        if hook is None:
             return self.attend(q, k, v, context)
         if context.rotation is not None:
             q, k = show_heads(context, "attn.hook_rot_q", q), show_heads(context, "attn.hook_rot_k", k)
         mixed = self.attend(q, k, v, context)
-        if probe.wants(SCORES) or probe.wants(PATTERN):
-            computed, edited = self._pattern(q, k, v, context, probe)
-            pattern = probe(PATTERN, computed)
+        if hook.wants(SCORES) or hook.wants(PATTERN):
+            computed, edited = self._pattern(q, k, v, context, hook)
+            pattern = hook(PATTERN, computed)
             mixed = weighted(pattern, v) if edited or pattern is not computed else mixed
         return show_heads(context, "attn.hook_z", mixed)
 
     def _pattern(
-        self, q: Queries, k: Keys, v: Values, context: AttentionContext, probe: LayerProbe
+        self, q: Queries, k: Keys, v: Values, context: AttentionContext, hook: LayerHook
     ) -> tuple[Float[Tensor, "B H T S"], bool]:
-        """Return the weights by which `attend` mixes values, and whether the probe changed the scores behind them."""
+        """Return the weights by which `attend` mixes values, and whether the hook changed the scores behind them."""
         if type(self).attend is not Attention.attend:
             # Where the value of each key is a vector of its own axis, what is mixed of the values is the weights.
             each = torch.eye(k.size(2), dtype=v.dtype, device=v.device).expand(*k.shape[:3], -1)
             return self.attend(q, k, each, context).float(), False
         computed = attention_scores(q, k, context.mask, causal=context.causal, softcap=self.softcap)
-        scores = probe(SCORES, computed)
+        scores = hook(SCORES, computed)
         return scores.float().softmax(-1), scores is not computed
 
     def attend(self, q: Queries, k: Keys, v: Values, context: AttentionContext) -> Mixed:

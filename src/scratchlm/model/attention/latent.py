@@ -63,7 +63,7 @@ class LatentAttention(Attention):
             (seen,) = context.cache.of(self, Appended).append(seen)
         # A layer of another class, quantized or adapted, has no plain weight to multiply queries by.
         plain = type(self.expand) is nn.Linear
-        absorbed = plain and context.cache is not None and context.probe is None  # a probe sees keys and values
+        absorbed = plain and context.cache is not None and context.hook is None  # a hook sees keys and values
         mixed = self.absorbed(q, seen, context) if absorbed else self.expanded(q, seen, context)
         return project_back(self.output, mixed, context)
 

@@ -61,7 +61,7 @@ def write_page(model: SavedModel) -> str:
     title = str(model.provenance.get("name") or "A language model in a page")
     parameters, shape = model.decoder.parameter_count(), grouped(config)
     stored = {
-        **runnable(model),
+        **model_for_scripts(model),
         "sampling": {name: model.generation.get(name, usual) for name, usual in SAMPLING.items()},
         "samples": {"questions": _questions(model), "beginnings": BEGINNINGS},
         "lead": f"A language model of {parameters:,} parameters. It runs in this page: nothing you type leaves it.",
@@ -72,7 +72,7 @@ def write_page(model: SavedModel) -> str:
     return filled(file_of(HERE, "page.html"), title, file_of(HERE, "page.css"), script, stored)
 
 
-def runnable(model: SavedModel) -> dict[str, Any]:
+def model_for_scripts(model: SavedModel) -> dict[str, Any]:
     """Return what the scripts run a model with: its shape, its weights in 8 bits, its tokenizer.
 
     Raises `UserError` for models and tokenizers that they do not support.

@@ -1,6 +1,6 @@
-"""What looks at the values of a forward pass, and may change them: a value that is passed along, no hook on a module.
+"""What looks at the values of a forward pass, and may change them: it is passed along, and not set on a module.
 
-So a model that many threads share is never patched, and a pass without a probe costs a comparison with None at each
+So a model that many threads share is never patched, and a pass without a hook costs a comparison with None at each
 point. Points are named as in TransformerLens; `inspection/points.py` lists them with their shapes.
 """
 
@@ -12,11 +12,11 @@ from typing import Protocol, runtime_checkable
 from torch import Tensor
 
 SCORES, PATTERN, RESULT = "attn.hook_attn_scores", "attn.hook_pattern", "attn.hook_result"
-"""Points of a layer whose values are computed only for a probe that wants them."""
+"""Points of a layer whose values are computed only for a hook that wants them."""
 
 
 @runtime_checkable
-class Probe(Protocol):
+class ForwardHook(Protocol):
     """Sees each named value of a forward pass, and returns what takes its place: mostly the value itself."""
 
     def wants(self, name: str) -> bool:
@@ -27,10 +27,10 @@ class Probe(Protocol):
 
 
 @dataclass(frozen=True)
-class LayerProbe:
-    """A probe of the whole model, as one layer calls it: names get the layer's prefix."""
+class LayerHook:
+    """A hook of the whole model, as one layer calls it: names get the layer's prefix."""
 
-    whole: Probe
+    whole: ForwardHook
     prefix: str
 
     def wants(self, name: str) -> bool:
