@@ -16,6 +16,7 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,7 @@ def test_the_check_of_command_lines_finds_what_is_wrong() -> None:
 
 def misfit(call: ast.Call) -> str | None:
     """Return why a call of `slm.NAME` has arguments that it does not take; None where it takes them."""
-    takes = inspect.signature(getattr(slm, call.func.attr))  # type: ignore[attr-defined]
+    takes = inspect.signature(attrgetter(ast.unparse(call.func).removeprefix("slm."))(slm))
     try:
         takes.bind(*call.args, **{each.arg: each for each in call.keywords if each.arg})
     except TypeError as error:

@@ -81,16 +81,11 @@ def inspect(config: InspectConfig) -> Inspected | Look | WeightSizes | ModelView
     model = load(config.model, "cpu")
     if config.prompt is None:
         return _of_model(model, config)
+    other = None if config.patch is None else _ids(model, config, config.patch)
     settings = ViewSettings(
-        config.target,
-        config.against,
-        config.patch,
-        config.neighbours,
-        config.features or 512,
-        config.layer,
-        config.texts,
+        config.target, config.against, other, config.neighbours, config.features or 512, config.layer, config.texts
     )
-    looked = look(model, _ids(model, config), config.views, settings)
+    looked = look(model, _ids(model, config, config.prompt), config.views, settings)
     if config.page is not None:
         write_text(config.page, looked.page())
         print(f"{config.page}: open it in a browser", file=sys.stderr)
@@ -113,15 +108,14 @@ def _of_model(model: LanguageModel, config: InspectConfig) -> ModelViews:
     return ModelViews(panels)
 
 
-def _ids(model: LanguageModel, config: InspectConfig) -> Int[Tensor, "1 T"]:
-    """Return the prompt, as a user's message where that is wanted, with what the model writes after it."""
-    assert config.prompt is not None
+def _ids(model: LanguageModel, config: InspectConfig, text: str) -> Int[Tensor, "1 T"]:
+    """Return a text, as a user's message where that is wanted, with what the model writes after it."""
     _, template = model.answering()
     if config.chat and template is None:
         raise UserError("--chat: this model has learned no conversations; leave it out")
-    ids = model.prompt_ids(config.prompt)
+    ids = model.prompt_ids(text)
     if config.chat and template is not None:
-        ids = template.render([{"role": "user", "content": config.prompt}], reply=True).ids
+        ids = template.render([{"role": "user", "content": text}], reply=True).ids
     for _ in range(config.new):
         model.check_length(len(ids), "prompt and new tokens")
         ids.append(predict(model, torch.tensor([ids])).target)

@@ -27,6 +27,8 @@ WRITTEN, LENGTH = 96, 64
 """Texts that a model writes for views that need some, and the most tokens of each."""
 MOST = 200_000
 """Tokens of a text that are read."""
+OF_A_PART = ("neurons",)
+"""Views of a part that not every model has."""
 FRAME = 720
 """Height of the page in a notebook, in pixels."""
 
@@ -39,8 +41,8 @@ class ViewSettings:
     """The next token in question; None: the likeliest."""
     against: str | None = None
     """Another token, for attribution."""
-    patch: str | None = None
-    """Another text of as many tokens."""
+    patch: str | Int[Tensor, "1 T"] | None = None
+    """Another text of as many tokens, or its ids."""
     neighbours: str | None = None
     """The token whose neighbours are shown; None: that in question."""
     features: int = 512
@@ -102,8 +104,9 @@ def look(
         try:
             shown[name] = VIEWS[name](seen, source, asked)
         except UserError as error:
-            remain = [each for each in VIEWS if each not in (name, "patch")]
-            raise UserError(f"{error} (other views: {', '.join(remain)})") from error
+            if name not in OF_A_PART:
+                raise
+            raise UserError(f"{error} (other views: {', '.join(each for each in VIEWS if each != name)})") from error
     return Look(seen, source, shown)
 
 

@@ -209,7 +209,16 @@ function setUpMore() {
   const heads = Array.from({ length: facts.heads }, (_, head) => `head ${head}`);
   const layers = Array.from({ length: facts.layers }, (_, layer) => `layer ${layer}`);
   inside("part-heads").append(make("p", "dim", "Mean attention to a pattern, on random tokens that stand there twice: the token before, an earlier one that is the same, and what followed that one (induction)."));
-  for (const kind of kinds) inside("part-heads").append(make("p", "label", kind), heat(data.heads[kind], layers, heads, (value) => value.toFixed(2), 1));
+  const grids = (into, shown) => {
+    const row = make("div", "grids");
+    for (const [title, grid] of shown) {
+      const box = make("div");
+      box.append(make("p", "label", title), grid);
+      row.append(box);
+    }
+    into.append(row);
+  };
+  grids(inside("part-heads"), kinds.map((kind) => [kind, heat(data.heads[kind], layers, heads, (value) => value.toFixed(2), 1)]));
   if (data.neurons.length) {
     inside("part-neurons").append(drawTable({
       title: "", sentence: "", columns: ["neuron", "adds to the score", "raises most"],
@@ -218,11 +227,15 @@ function setUpMore() {
     inside("part-neurons").prepend(make("p", "dim", `What single neurons add to the score of ${spelled(name(data.readings[0].target))}, and the tokens that each speaks for.`));
   } else element("part-neurons").remove();
   if (data.patch) {
-    const names = data.readings[1].ids.map((id) => spelled(name(id)));
-    inside("part-patch").append(make("p", "dim", `One value of the second text is put into the first, at one layer and one token. 100% says ${spelled(name(data.readings[1].target))} as the second text does, 0% ${spelled(name(data.readings[0].target))} as before.`));
-    for (const [kind, title] of [["stream", "the stream before each layer"], ["attention", "what attention adds"], ["feed_forward", "what the feed-forward adds"]]) {
-      inside("part-patch").append(make("p", "label", title), heat(data.patch[kind], layers, names, (value) => `${Math.round(100 * value)}%`, 1));
-    }
+    const kept = data.readings[1].ids.map((_, at) => at).filter((at) => ["stream", "attention", "feed_forward"].some((kind) => data.patch[kind].some((row) => Math.abs(row[at]) >= 0.02)));
+    const names = kept.map((at) => spelled(name(data.readings[1].ids[at])));
+    inside("part-patch").append(make("p", "dim", `One value of the second text is put into the first, at one layer and one token. 100% says ${spelled(name(data.readings[1].target))} as the second text does, 0% ${spelled(name(data.readings[0].target))} as before. Tokens where nothing reaches 2% are left out.`));
+    const parts = [["stream", "the stream before each layer"], ["attention", "what attention adds"], ["feed_forward", "what the feed-forward adds"]];
+    const back = (rows, columns) => heat(rows, layers, columns, (value) => `${Math.round(100 * value)}%`, 1);
+    grids(inside("part-patch"), [
+      ...parts.map(([kind, title]) => [title, back(data.patch[kind].map((row) => kept.map((at) => row[at])), names)]),
+      ["each head, at all tokens", back(data.patch.heads, heads)],
+    ]);
   } else element("part-patch").remove();
   const own = new Set(data.readings.flatMap(({ ids, target }) => [...ids, target]));
   drawMap(inside("part-map"), data.map, own, name);

@@ -35,8 +35,10 @@ VALUES = 4_000_000
 """Most numbers of attention, queries and keys that a page holds; of more it holds attention alone."""
 LONGEST = 256
 """Most tokens of a prompt of a page."""
-NEXT, MAPPED, NEAR = 10, 300, 6
+NEXT, MAPPED, NEAR = 10, 120, 6
 """Likeliest tokens that are shown, tokens on the map, neighbours of each."""
+WORDS = 12
+"""Most words of a text in the title."""
 BEHAVIOURS = (
     (
         "Copying", " the red hat and a blue key . the red hat and a blue",
@@ -63,7 +65,6 @@ def write_page(seen: Prediction, source: Prediction | None, panels: Mapping[str,
     live = _live(seen)
     readings = [_reading(seen, panels, live is None)]
     readings += [] if source is None else [_reading(source, {}, live is None)]
-    said = "".join(seen.pieces[-12:]).strip()
     data: dict[str, Any] = {
         "live": live,
         "readings": readings,
@@ -80,8 +81,19 @@ def write_page(seen: Prediction, source: Prediction | None, panels: Mapping[str,
     }  # fmt: skip
     data["names"] = {} if live is not None else _names(seen, data)
     script = "\n".join(file_of(*each) for each in SCRIPTS)
-    title = f"Why does it write {seen.piece(seen.target).strip()!r} after {said!r}?"
+    title = f"Why does it write “{seen.piece(seen.target).strip()}” after “{_said(seen)}”?"
     return filled(file_of(HERE, "page.html"), title, file_of(HERE, "page.css"), script, data)
+
+
+def _said(seen: Prediction) -> str:
+    """Return the last words before the token in question; of a conversation those of the newest turn."""
+    specials = set(seen.model.tokenizer.specials.values())
+    ids = seen.ids[0].tolist()
+    begins = max((at for at, id in enumerate(ids) if id in specials), default=-1) + 1
+    text = "".join(seen.pieces[begins:])
+    if begins and "\n" in text:
+        text = text.partition("\n")[2]  # what is before names the speaker
+    return " ".join((text or "".join(seen.pieces)).split()[-WORDS:])
 
 
 def _live(seen: Prediction) -> dict[str, Any] | None:

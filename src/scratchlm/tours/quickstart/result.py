@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ class QuickstartResult(Result):
         held_in = [answer for answer in self.questions if answer.split == "held-in"]
         return held_in[:: max(1, len(held_in) // 3)][:3]
 
+    def look_inside(self, out: str) -> str:
+        """Return the command that shows why the model writes what it writes."""
+        shown = self.shown_questions
+        text, chat = (shown[0].question, " --chat") if shown else (" ".join(self.sample.split()[:4]), "")
+        return f"scratchlm inspect {out}/model {shlex.quote(text)}{chat} --page look.html"
+
     def score(self, split: str) -> tuple[int, int]:
         """Return how many questions of a split were answered exactly, and how many there are."""
         answers = [answer for answer in self.questions if answer.split == split]
@@ -101,6 +108,7 @@ class QuickstartResult(Result):
         lines.append(
             f"{self.seconds:.0f} s of {self.budget:.0f} s; model in {self.out}/model, report in {self.out}/report.html"
         )
+        lines.append(f"look inside: {self.look_inside(self.out)}")
         return "\n".join(lines)
 
 
