@@ -729,9 +729,9 @@ def inspect(
     model: str | Path, prompt: str | None = None, *, page: str | Path | None = None, target: str | None = None,
     against: str | None = None, chat: bool = False, new: int = 0, losses: bool = False, attention: bool = False,
     lens: bool = False, tuned_lens: bool = False, attribution: bool = False, neurons: bool = False,
-    ablation: bool = False, patch: str | None = None, heads: bool = False, neighbours: str | None = None,
-    features: int | None = None, layer: int | None = None, texts: str | None = None, weights: bool = False,
-    threads: int | None = None,
+    ablation: bool = False, patch: str | None = None, paths: bool = False, map: bool = False, heads: bool = False,
+    neighbours: str | None = None, features: int | None = None, layer: int | None = None, texts: str | None = None,
+    weights: bool = False, threads: int | None = None,
 ) -> Inspected | Look | WeightSizes | ModelViews:
     """What a model is made of, and why it writes what it writes.
 
@@ -768,6 +768,10 @@ def inspect(
         patch
             Another text of as many tokens: which of its values, put into this one, bring its answer
             back.
+        paths
+            With --patch: what single earlier heads tell the head that matters most, on the direct path.
+        map
+            Where the text's tokens lie by the two main directions of their vectors.
         heads
             What each head does in general: previous token, same token, induction.
         neighbours

@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 VIEWS = {
     "--losses": "Tokens", "--attention": "Attention", "--lens": "Logit lens", "--attribution": "sum: the logit",
-    "--neurons": "Neurons", "--ablation": "Ablation", "--heads": "Heads",
+    "--map": "Map", "--neurons": "Neurons", "--ablation": "Ablation", "--heads": "Heads",
 }  # fmt: skip
 
 
@@ -73,6 +73,8 @@ def test_a_prompt_alone_has_the_usual_views_and_json_has_their_numbers(
     told = json.loads(out)
     assert told["tokens"] == list("the fox")
     assert len(told["patch"]["stream"][0]) == 7
+    _, out, _ = run(capsys, "inspect", folder, "the fox", "--patch", "the hat", "--paths")
+    assert "to the queries" in out
 
 
 def test_a_conversation_and_what_is_written_are_looked_into(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,6 +101,7 @@ WRONG = {
 }
 MISUSED = {
     ("--attention",): "--attention: asks about a text; give one after the model",
+    ("hi", "--paths"): "--paths: needs another text",
     ("hi", "--against", "a"): "--against: is for attribution",
     ("hi", "--features", "3"): "--features 3: must be at least 16",
 }

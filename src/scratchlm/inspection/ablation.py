@@ -23,6 +23,8 @@ LAST = "ln_final.hook_out"
 ROWS = 16
 """Edited passes that are computed together."""
 Way = Literal["zero", "mean"]
+Reads = Literal["q", "k", "v"]
+"""What a head reads of the stream: for its queries, keys or values."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,7 @@ def patch(prediction: Prediction, source: Prediction) -> Patches:
 
 
 @torch.no_grad()
-def patch_path(
-    prediction: Prediction, source: Prediction, sender: Head, receiver: Head, reads: Literal["q", "k", "v"] = "q"
-) -> float:
+def patch_path(prediction: Prediction, source: Prediction, sender: Head, receiver: Head, reads: Reads = "q") -> float:
     """Return how far the direct path from one head to another brings the other text's answer back.
 
     The receiver alone reads a stream in which the sender's part is that of the source; what lies between them, and all

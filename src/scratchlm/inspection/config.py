@@ -10,8 +10,8 @@ from scratchlm.base.ranges import Range, Threads, out_of_range
 from scratchlm.config.settings import File, ModelFolder, Positional
 
 OF_PROMPT = (
-    "attention", "lens", "tuned_lens", "attribution", "neurons", "ablation", "patch", "losses", "page", "target",
-    "against", "new",
+    "attention", "lens", "tuned_lens", "attribution", "neurons", "ablation", "patch", "paths", "map", "losses", "page",
+    "target", "against", "new", "chat",
 )  # fmt: skip
 """Settings that ask something about a prompt."""
 DEFAULT = ("losses", "lens", "attribution", "ablation")
@@ -56,6 +56,10 @@ class InspectConfig:
     """The probability without each part."""
     patch: str | None = None
     """Another text of as many tokens: which of its values, put into this one, bring its answer back."""
+    paths: bool = False
+    """With --patch: what single earlier heads tell the head that matters most, on the direct path."""
+    map: bool = False
+    """Where the text's tokens lie by the two main directions of their vectors."""
     heads: bool = False
     """What each head does in general: previous token, same token, induction."""
     neighbours: str | None = None
@@ -82,12 +86,18 @@ class InspectConfig:
             problems.append(f"{', '.join(asked)}: asks about a text; give one after the model, in quotation marks")
         if self.against is not None and not (self.attribution or self.neurons or self.page):
             problems.append("--against: is for attribution; give --attribution, --neurons or --page too")
+        if self.paths and self.patch is None:
+            problems.append("--paths: needs another text; give --patch too")
         raise_all(problems)
 
     @property
     def views(self) -> list[str]:
         """The views that are wanted of a prompt."""
-        named = [each for each in (*DEFAULT, "attention", "tuned_lens", "neurons", "heads") if getattr(self, each)]
+        named = [
+            each
+            for each in (*DEFAULT, "attention", "tuned_lens", "neurons", "paths", "map", "heads")
+            if getattr(self, each)
+        ]
         named += [each for each in ("patch", "neighbours", "features") if getattr(self, each) is not None]
         return named or list(DEFAULT)
 

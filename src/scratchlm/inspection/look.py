@@ -18,6 +18,7 @@ from scratchlm.base.result import Result
 from scratchlm.data.encoding import first_tokens
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.inspection import panels
+from scratchlm.inspection.ablation import patch
 from scratchlm.inspection.config import DEFAULT
 from scratchlm.inspection.page.writing import write_page
 from scratchlm.inspection.panels import Panel
@@ -133,6 +134,12 @@ def _patching(seen: Prediction, source: Prediction | None, asked: ViewSettings) 
     return panels.patching_panel(seen, source)
 
 
+def _paths(seen: Prediction, source: Prediction | None, asked: ViewSettings) -> Panel:
+    if source is None:
+        raise UserError("paths: need another text; give --patch")
+    return panels.paths_panel(seen, source, patch(seen, source))
+
+
 def _features(seen: Prediction, source: Prediction | None, asked: ViewSettings) -> Panel:
     layer = seen.decoder.config.layers // 2 if asked.layer is None else asked.layer
     return panels.features_panel(seen, _texts(seen, asked), layer, asked.features)
@@ -157,6 +164,8 @@ VIEWS: dict[str, View] = {
     "neurons": lambda seen, source, asked: panels.neurons_panel(seen, _against(seen, asked)),
     "ablation": lambda seen, source, asked: panels.ablation_panel(seen),
     "patch": _patching,
+    "paths": _paths,
+    "map": lambda seen, source, asked: panels.map_panel(seen),
     "heads": lambda seen, source, asked: panels.heads_panel(seen),
     "neighbours": _neighbours,
     "features": _features,

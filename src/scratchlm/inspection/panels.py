@@ -15,11 +15,11 @@ from rich.text import Text
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
-from scratchlm.inspection.ablation import ablate, patch
+from scratchlm.inspection.ablation import Patches, Reads, ablate, patch, patch_path
 from scratchlm.inspection.attribution import attribute, attribute_neurons
 from scratchlm.inspection.dictionary import feature_effect, fit_dictionary, layer_vectors, quality, top_examples
 from scratchlm.inspection.lens import Lens, fit_tuned_lens, logit_lens
-from scratchlm.inspection.neighbours import nearest_tokens, neuron_tokens
+from scratchlm.inspection.neighbours import embedding_map, nearest_tokens, neuron_tokens
 from scratchlm.inspection.patterns import NAMED, SPECIFIC, pattern_scores
 from scratchlm.inspection.prediction import Prediction
 from scratchlm.inspection.saliency import token_gradients, token_losses
@@ -30,6 +30,9 @@ ROWS = 10
 """Rows of a table."""
 REPEATED, ONCE = 8, 24
 """Texts of random tokens, and tokens that are repeated in each, by which heads are scored."""
+SENDERS = 8
+"""Heads whose paths are patched."""
+INPUTS: Mapping[Reads, str] = {"q": "queries", "k": "keys", "v": "values"}
 HELD_OUT = 0.1
 """Share of texts that a dictionary is judged by."""
 
@@ -208,7 +211,40 @@ def patching_panel(seen: Prediction, source: Prediction) -> Panel:
         f"100% says {other} as the other text does."
     )
     data = {name: getattr(patches, name).tolist() for name in ("stream", "attention", "feed_forward", "heads")}
-    return Panel("Patching", sentence, ["what is patched", "back"], rows, data)
+    return Panel("Patching", sentence, ["what is patched", "back"], rows, data, patches)
+
+
+def paths_panel(seen: Prediction, source: Prediction, patches: Patches) -> Panel:
+    """The direct paths from earlier heads to the head that brings most of the other text's answer back."""
+    size = patches.heads.size(1)
+    ranked = [(place // size, place % size) for place in patches.heads.flatten().argsort(descending=True).tolist()]
+    receiver = next((head for head in ranked if head[0] > 0), None)
+    if receiver is None:
+        raise UserError("--paths: this model has a single layer; a path needs two")
+    senders = sorted(ranked, key=lambda head: -abs(float(patches.heads[head])))
+    senders = [head for head in senders if head[0] < receiver[0]][:SENDERS]
+    effects: dict[str, float] = {}
+    for sender in senders:
+        for reads in INPUTS:
+            name = f"layer {sender[0]} head {sender[1]} to the {INPUTS[reads]}"
+            effects[name] = patch_path(seen, source, sender, receiver, reads)
+    rows = [[name, f"{share:.1%}"] for name, share in _ranked(effects)[:ROWS]]
+    sentence = (
+        f"To layer {receiver[0]} head {receiver[1]}, the head that brings most back: what one earlier head alone tells "
+        f"it of the other text, on the direct path. Senders are the {len(senders)} heads that matter most by patching."
+    )
+    return Panel("Paths", sentence, ["path", "back"], rows, {"receiver": list(receiver), "effects": effects})
+
+
+def map_panel(seen: Prediction) -> Panel:
+    """Where the text's tokens lie on a map of their vectors."""
+    ids = list(dict.fromkeys([*seen.ids[0].tolist(), seen.target]))
+    places, share = embedding_map(seen.decoder, ids)
+    rows = [[spelled(seen.piece(id)), f"{x:.2f}", f"{y:.2f}"] for id, (x, y) in zip(ids, places.tolist(), strict=True)]
+    sentence = (
+        f"The two main directions of the vectors of the text's tokens; they show {percent(share)} of what differs."
+    )
+    return Panel("Map", sentence, ["token", "first", "second"], rows, {"ids": ids, "places": places.tolist()})
 
 
 def repeated_tokens(vocabulary_size: int, length: int, seed: int = 0) -> Int[Tensor, "N T"]:

@@ -22,6 +22,7 @@ from scratchlm.model.cache import KVCache
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.hook import PATTERN
 from scratchlm.model.lora import with_own_modules
+from scratchlm.tokens.base import Tokenizer
 
 Model: TypeAlias = LanguageModel | Decoder
 BEGINNING = "hook_embed"
@@ -37,12 +38,12 @@ class Trace(Mapping[str, Tensor]):
     """
 
     def __init__(
-        self, values: Mapping[str, Tensor], ids: Int[Tensor, "B T"], lengths: Sequence[int], pieces: list[list[str]]
-    ) -> None:
+        self, values: Mapping[str, Tensor], ids: Int[Tensor, "B T"], lengths: Sequence[int],
+        tokenizer: Tokenizer | None = None,
+    ) -> None:  # fmt: skip
         self._values = dict(values)
         self.ids, self.lengths = ids, list(lengths)
-        self.pieces = pieces
-        """The text of each token; where a model without a tokenizer was traced, its id."""
+        self._tokenizer = tokenizer
 
     def __getitem__(self, name: str) -> Tensor:
         return self._values[name]
@@ -64,6 +65,16 @@ class Trace(Mapping[str, Tensor]):
     def logits(self) -> Float[Tensor, "B T V"]:
         """The scores of the next token."""
         return self["logits"]
+
+    @property
+    def pieces(self) -> list[list[str]]:
+        """The text of each token; where a model without a tokenizer was traced, its id."""
+        spell = str if self._tokenizer is None else self._spell
+        return [[spell(id) for id in row] for row in self.ids.tolist()]
+
+    def _spell(self, id: int) -> str:
+        assert self._tokenizer is not None
+        return self._tokenizer.decode([id])
 
     @property
     def nbytes(self) -> int:
@@ -135,7 +146,7 @@ def trace(
     unseen = [name for name in (*wanted, *edits) if name not in recorder.met]
     if unseen:
         raise UserError(f"{', '.join(unseen)}: a part of this model, not one of this package, does not show it")
-    return Trace(recorder.values, ids, lengths, _pieces(model, ids))
+    return Trace(recorder.values, ids, lengths, model.tokenizer if isinstance(model, LanguageModel) else None)
 
 
 def _decoder(model: Model) -> Decoder:
@@ -166,13 +177,8 @@ def _require_room(decoder: Decoder, ids: Tensor, before: int) -> None:
     if before + ids.size(1) > config.context:
         raise UserError(f"text: {before + ids.size(1):,} tokens; this model reads {config.context:,} at once")
     if ids.min() < 0 or ids.max() >= config.vocabulary_size:
-        raise UserError(f"ids: {int(ids.max())} is not in the vocabulary of {config.vocabulary_size:,}")
-
-
-def _pieces(model: Model, ids: Tensor) -> list[list[str]]:
-    if not isinstance(model, LanguageModel):
-        return [[str(id) for id in row] for row in ids.tolist()]
-    return [[model.tokenizer.decode([id]) for id in row] for row in ids.tolist()]
+        wrong = int(ids.min()) if ids.min() < 0 else int(ids.max())
+        raise UserError(f"ids: {wrong} is not in the vocabulary of {config.vocabulary_size:,}")
 
 
 def attention_maps(model: Model, text: Text) -> list[Float[Tensor, "B H T T"]]:
