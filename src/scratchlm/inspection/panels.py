@@ -20,7 +20,7 @@ from scratchlm.inspection.attribution import attribute, attribute_neurons
 from scratchlm.inspection.dictionary import feature_effect, fit_dictionary, layer_vectors, quality, top_examples
 from scratchlm.inspection.lens import Lens, fit_tuned_lens, logit_lens
 from scratchlm.inspection.neighbours import embedding_map, nearest_tokens, neuron_tokens
-from scratchlm.inspection.patterns import NAMED, SPECIFIC, pattern_scores
+from scratchlm.inspection.patterns import FIRST, NAMED, SPECIFIC, pattern_scores
 from scratchlm.inspection.prediction import Prediction
 from scratchlm.inspection.saliency import token_gradients, token_losses
 from scratchlm.inspection.trace import attention_maps
@@ -28,6 +28,8 @@ from scratchlm.model.hook import PATTERN
 
 ROWS = 10
 """Rows of a table."""
+WIDE = 4
+"""Most heads of a layer that stand side by side, in 80 columns."""
 REPEATED, ONCE = 8, 24
 """Texts of random tokens, and tokens that are repeated in each, by which heads are scored."""
 SENDERS = 8
@@ -96,19 +98,36 @@ def losses_panel(seen: Prediction) -> Panel:
 
 
 def attention_panel(seen: Prediction) -> Panel:
-    """Where each head looks from the last token."""
+    """Where each head looks from the last token; of many heads those that look most at another token than the first."""
     maps = torch.stack([layer[0] for layer in attention_maps(seen.model, seen.ids)])  # (L, H, T, T)
-    weights, places = maps[:, :, -1].max(-1)
-    rows = [
-        [
-            f"layer {layer}",
-            *(f"{spelled(seen.pieces[int(at)])} {weight:.0%}" for at, weight in zip(where, how, strict=True)),
+    last = maps[:, :, -1]
+    title, data = "Attention", {PATTERN: maps.tolist()}
+    if maps.size(1) <= WIDE:
+        weights, places = last.max(-1)
+        rows = [
+            [f"layer {layer}", *(_looked(seen, int(at), float(weight)) for at, weight in zip(where, how, strict=True))]
+            for layer, (where, how) in enumerate(zip(places, weights, strict=True))
         ]
-        for layer, (where, how) in enumerate(zip(places, weights, strict=True))
-    ]
-    heads = [f"head {head}" for head in range(maps.size(1))]
-    sentence = "From the last token, the token that each head looks at most, and how much of its attention it gives it."
-    return Panel("Attention", sentence, ["", *heads], rows, {PATTERN: maps.tolist()})
+        sentence = (
+            "From the last token, the token that each head looks at most, and how much of its attention it gives it."
+        )
+        return Panel(title, sentence, ["", *(f"head {head}" for head in range(maps.size(1)))], rows, data)
+    weights, places = last[..., min(1, last.size(-1) - 1) :].max(-1)
+    rows = []
+    for place in weights.flatten().topk(min(2 * ROWS, weights.numel())).indices.tolist():
+        layer, head = place // weights.size(1), place % weights.size(1)
+        at = int(places[layer, head]) + min(1, last.size(-1) - 1)
+        rows.append([f"layer {layer} head {head}", _looked(seen, at, float(weights[layer, head]))])
+    first = float((last.argmax(-1) == 0).float().mean())
+    sentence = (
+        f"The heads that look most, from the last token, at another than the first. Of all {weights.numel()} heads, "
+        f"{first:.0%} look most at the first one."
+    )
+    return Panel(title, sentence, ["", "looks at"], rows, data)
+
+
+def _looked(seen: Prediction, place: int, weight: float) -> str:
+    return f"{spelled(seen.pieces[place])} {weight:.0%}"
 
 
 def lens_panel(seen: Prediction, lens: Lens | None = None, name: str = "Logit lens") -> Panel:
@@ -257,19 +276,25 @@ def heads_panel(seen: Prediction) -> Panel:
     config = seen.decoder.config
     length = min(ONCE, config.context // 2)
     scores = pattern_scores(seen.decoder, repeated_tokens(config.vocabulary_size, length))
-    rows = []
-    for layer in range(config.layers):
-        cells = []
-        for head in range(config.attention.heads):
-            best = max(SPECIFIC, key=lambda name: float(scores[name][layer, head]))
-            score = float(scores[best][layer, head])
-            cells.append(f"{best} {score:.2f}" if score > NAMED else "–")
-        rows.append([f"layer {layer}", *cells])
-    columns = ["", *(f"head {head}" for head in range(config.attention.heads))]
+
+    def named(layer: int, head: int) -> str:
+        best = max(SPECIFIC, key=lambda name: float(scores[name][layer, head]))
+        score = float(scores[best][layer, head])
+        return f"{best} {score:.2f}" if score > NAMED else "–"
+
+    layers, heads = range(config.layers), range(config.attention.heads)
     sentence = (
         f"Mean attention of each head to a pattern, on random tokens given twice; above {NAMED} it is named after it."
     )
-    return Panel("Heads", sentence, columns, rows, {name: values.tolist() for name, values in scores.items()})
+    data = {name: values.tolist() for name, values in scores.items()}
+    if len(heads) <= WIDE:
+        rows = [[f"layer {layer}", *(named(layer, head) for head in heads)] for layer in layers]
+        return Panel("Heads", sentence, ["", *(f"head {head}" for head in heads)], rows, data)
+    every = [(f"layer {layer} head {head}", named(layer, head)) for layer in layers for head in heads]
+    rows = [[name, pattern] for name, pattern in every if pattern != "–" and not pattern.startswith(FIRST)]
+    first = sum(pattern.startswith(FIRST) for _, pattern in every)
+    sentence += f" Another {first} of {len(every)} look at the first token."
+    return Panel("Heads", sentence, ["", "pattern"], rows, data)
 
 
 def neighbours_panel(seen: Prediction, token: int) -> Panel:
