@@ -96,7 +96,7 @@ WRONG = {
     ("a prompt that is longer than the context",): "40 tokens exceed the model's context of 24",
     ("hi", "--patch", "hello"): "the texts have 2 and 5 tokens",
     ("hi", "--features", "32", "--layer", "9"): "layer 9: is missing; this model has layers 0 to 1",
-    ("hi", "--target", ""): "target: is empty",
+    ("hi", "--target", "hi there"): "tokens, 'h', ",
     ("hi", "--page", "."): "is a folder",
 }
 MISUSED = {
@@ -104,6 +104,10 @@ MISUSED = {
     ("hi", "--paths"): "--paths: needs another text",
     ("hi", "--against", "a"): "--against: is for attribution",
     ("hi", "--features", "3"): "--features 3: must be at least 16",
+    ("hi", "--target", ""): "--target: is empty",
+    ("hi", "--layer", "1"): "--layer: is that of --features",
+    ("hi", "--texts", "a.txt"): "--texts: is what",
+    ("hi", "--weights", "--lens"): "--weights: is about the model alone",
 }
 
 

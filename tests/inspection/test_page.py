@@ -139,7 +139,7 @@ def test_the_page_is_used_by_pointer_and_keyboard(live: bool, tmp_path: Path, mo
         )
         assert tab.run("document.querySelectorAll('#layers .part').length") == 1 + 2 * 5
         before = tab.run("document.getElementById('next').textContent")
-        tab.run("document.querySelector('[aria-label^=\"head 1\"]').click()")
+        tab.run("document.querySelector('[aria-label*=\"head 1\"]').click()")
         said = tab.run("document.getElementById('off').textContent")
         assert ("Off: layer 0 head 1" if live else "Without head 1 of layer 0") in said
         assert (tab.run("document.getElementById('next').textContent") != before) == live

@@ -133,7 +133,21 @@ def test_edited_scores_and_weights_reach_the_output() -> None:
     blind = trace(decoder, IDS, ["pattern", "z"], Edit.replace("blocks.0.attn.hook_pattern", torch.zeros(())))
     assert blind["blocks.0.attn.hook_z"].abs().max() == 0
     equal = trace(decoder, IDS, ["pattern"], Edit.zero("blocks.0.attn.hook_attn_scores"))
-    torch.testing.assert_close(equal["blocks.0.attn.hook_pattern"], torch.full((2, 4, 10, 10), 0.1))
+    among = torch.tril(torch.ones(10, 10)) / torch.arange(1, 11)[:, None]  # no edit shows a query what comes later
+    torch.testing.assert_close(equal["blocks.0.attn.hook_pattern"], among.expand(2, 4, 10, 10))
+
+
+@pytest.mark.parametrize("edit", [
+    Edit.zero("blocks.0.attn.hook_attn_scores"), Edit.scale("blocks.0.attn.hook_attn_scores", 0.0),
+    Edit.mean("blocks.0.attn.hook_pattern"), Edit.replace("blocks.0.attn.hook_pattern", torch.ones(())),
+])  # fmt: skip
+def test_an_edit_of_attention_shows_no_later_token(edit: Edit) -> None:
+    decoder, other = toy("default"), IDS.clone()
+    other[:, -1] += 1
+    one, two = (trace(decoder, ids, edit=edit).logits[:, :-1] for ids in (IDS, other))
+    assert one.isfinite().all()
+    if edit.change != "mean":  # a mean over queries holds those of later ones
+        assert torch.equal(one, two)
 
 
 @pytest.mark.parametrize("kind", ["default", "latent", "speedrun", "gpt2"])

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.inspection.edits import Edit
-from scratchlm.inspection.heads import Head
+from scratchlm.inspection.heads import Head, require_head
 from scratchlm.inspection.prediction import Prediction, log_probability
 from scratchlm.inspection.trace import trace
 
@@ -90,10 +90,21 @@ def require_alike(prediction: Prediction, source: Prediction) -> None:
         problems.append(f"patching: the texts have {counts} tokens; give two with as many, which differ in a few words")
     elif torch.equal(prediction.ids, source.ids):
         problems.append("patching: the two texts are the same; give two that differ in a few words")
+    own, other = (each.piece(each.target) for each in (prediction, source))
     if prediction.target == source.target:
-        word = prediction.piece(prediction.target)
-        problems.append(f"patching: both texts go on with {word!r}; give texts that differ in what comes next")
+        problems.append(f"patching: both texts go on with {own!r}; give texts that differ in what comes next")
     raise_all(problems)
+    base, whole = (lead(each.logits, prediction, source) for each in (prediction, source))
+    if not float(base) < 0 < float(whole):
+        raise UserError(
+            f"patching: of {other!r} and {own!r} the first text must prefer {own!r} and the other one {other!r}; the "
+            f"score of {other!r} less that of {own!r} is {float(base):+.2f} and {float(whole):+.2f}; leave --target out"
+        )
+
+
+def lead(logits: Float[Tensor, "*batch V"], prediction: Prediction, source: Prediction) -> Float[Tensor, "*batch"]:
+    """Return by how much the score of the source's token exceeds that of the own token."""
+    return logits[..., source.target] - logits[..., prediction.target]
 
 
 @torch.no_grad()
@@ -109,14 +120,10 @@ def patch(prediction: Prediction, source: Prediction) -> Patches:
     values = trace(source.model, source.ids, [*names.values(), "attn.hook_z"])
     shape, length = prediction.decoder.config, prediction.ids.size(1)
     layers = range(shape.layers)
-
-    def difference(logits: Float[Tensor, "*batch V"]) -> Float[Tensor, "*batch"]:
-        return logits[..., source.target] - logits[..., prediction.target]
-
-    base, whole = (float(difference(each.logits)) for each in (prediction, source))
+    base, whole = (float(lead(each.logits, prediction, source)) for each in (prediction, source))
 
     def recovered(edits: Sequence[Sequence[Edit]]) -> Tensor:
-        shares = (difference(edited_logits(prediction, edits)) - base) / (whole - base)
+        shares = (lead(edited_logits(prediction, edits), prediction, source) - base) / (whole - base)
         return shares.view(shape.layers, -1)
 
     of_places = {
@@ -138,21 +145,26 @@ def patch_path(prediction: Prediction, source: Prediction, sender: Head, receive
     """Return how far the direct path from one head to another brings the other text's answer back.
 
     The receiver alone reads a stream in which the sender's part is that of the source; what lies between them, and all
-    other readers, see the text's own. `reads` is which of the receiver's inputs gets it. 0 is no effect, 1 the source's
-    answer. Source: Goldowsky-Dill et al. 2023, "Localizing model behavior with path patching" (arXiv 2304.05969).
+    other readers, see the text's own. `reads` is which of the receiver's inputs gets it; of keys and values that
+    several heads share, the other heads keep their own. 0 is no effect, 1 the source's answer. Source: Goldowsky-Dill
+    et al. 2023, "Localizing model behavior with path patching" (arXiv 2304.05969).
     """
     require_alike(prediction, source)
     if sender[0] >= receiver[0]:
         raise UserError(f"path patching: layer {sender[0]} is not before layer {receiver[0]}; a path goes upwards")
-    result, stream = f"blocks.{sender[0]}.attn.hook_result", f"blocks.{receiver[0]}.hook_resid_pre"
-    own, other = prediction.watch(result, stream), source.watch(result)
-    moved = own[stream] + (other[result] - own[result])[:, :, sender[1]]
-    name = f"blocks.{receiver[0]}.attn.hook_{reads}"
-    read = trace(prediction.model, prediction.ids, [name], Edit.replace(stream, moved))[name]
-    shape = prediction.decoder.config.attention
-    head = receiver[1] * read.size(2) // shape.heads  # several heads share keys and values
-    logits = trace(prediction.model, prediction.ids, edit=Edit.replace(name, read, heads=[head])).logits[0, -1].float()
-    base, whole, changed = (
-        float(each[source.target] - each[prediction.target]) for each in (prediction.logits, source.logits, logits)
-    )
+    model, ids, shape = prediction.model, prediction.ids, prediction.decoder.config.attention
+    for head in (sender, receiver):
+        require_head(prediction.decoder, head)
+    result, between = f"blocks.{sender[0]}.attn.hook_result", range(sender[0], receiver[0])
+    held_parts = [f"blocks.{layer}.hook_mlp_out" for layer in between]
+    held_parts += [f"blocks.{layer}.hook_attn_out" for layer in between[1:]]
+    own, other = prediction.watch(*held_parts), source.watch(result)
+    edits = [Edit.patch(own, name) for name in held_parts] + [Edit.patch(other, result, heads=[sender[1]])]
+    name, output = (f"blocks.{receiver[0]}.attn.hook_{each}" for each in (reads, "z"))
+    read = trace(model, ids, [name], edits)[name]
+    group = receiver[1] * read.size(2) // shape.heads  # several heads share keys and values
+    mixed = trace(model, ids, [output], Edit.replace(name, read, heads=[group]))[output]
+    logits = trace(model, ids, edit=Edit.replace(output, mixed, heads=[receiver[1]])).logits[0, -1].float()
+    base, whole, changed = (float(lead(each, prediction, source)) for each in
+                            (prediction.logits, source.logits, logits))  # fmt: skip
     return (changed - base) / (whole - base)

@@ -20,6 +20,7 @@ from scratchlm.inspection.points import points
 from scratchlm.inspection.prediction import Prediction
 from scratchlm.inspection.trace import Trace
 from scratchlm.model.decoder import Block, Decoder
+from scratchlm.model.lora import AdaptedLinear
 from scratchlm.model.norms import LayerNorm, RMSNorm
 
 NEEDED = ("hook_embed", "hook_resid_pre", "hook_resid_post", "hook_attn_out", "hook_mlp_out", "attn.hook_result")
@@ -46,25 +47,31 @@ class Attribution:
         return self.embedding + self.rest + float(parts)
 
 
+def undivided(norm: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return what a norm does with an addend apart from its divisor. Raises `UserError` for a norm of another kind."""
+    if isinstance(norm, nn.Identity):
+        return lambda part: part
+    if isinstance(norm, RMSNorm):
+        weight = 1.0 if norm.weight is None else norm.weight.float() + (1.0 if norm.unit_offset else 0.0)
+        return lambda part: part * weight
+    if isinstance(norm, LayerNorm):
+        scale = norm.weight.float()
+        return lambda part: (part - part.mean(-1, keepdim=True)) * scale
+    raise UserError(f"attribution: the norm {type(norm).__name__} is not one of this package; its shares are unknown")
+
+
 def held(norm: nn.Module, x: Float[Tensor, "*batch D"]) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     """Return what a norm does with each addend of `x`, its divisor held at that of `x`; and the bias it adds.
 
     `norm(x)` is the sum of that over the addends, and the bias. Raises `UserError` for a norm of another kind.
     """
-    zero = torch.zeros(x.size(-1))
-    if isinstance(norm, nn.Identity):
-        return lambda part: part, zero
+    apply, bias, divisor = undivided(norm), x.new_zeros(x.size(-1)), x.new_ones(())
     if isinstance(norm, RMSNorm):
         divisor = (x.square().mean(-1, keepdim=True) + norm.eps).sqrt()
-        weight = 1.0 if norm.weight is None else norm.weight + (1.0 if norm.unit_offset else 0.0)
-        return lambda part: part / divisor * weight, zero
     if isinstance(norm, LayerNorm):
         divisor = (x.var(-1, correction=0, keepdim=True) + norm.eps).sqrt()
-        centred = (x.mean(-1, keepdim=True), norm.weight)
-        return lambda part: (part - part.mean(-1, keepdim=True)) / divisor * centred[1], (
-            zero if norm.bias is None else norm.bias.detach()
-        )
-    raise UserError(f"attribution: the norm {type(norm).__name__} is not one of this package; its shares are unknown")
+        bias = bias if norm.bias is None else norm.bias.detach().float()
+    return lambda part: apply(part) / divisor, bias
 
 
 @torch.no_grad()
@@ -103,13 +110,19 @@ def attribute_neurons(prediction: Prediction, other: int | None = None) -> Float
     for layer in range(decoder.config.layers):
         block = decoder.blocks[layer]
         assert isinstance(block, Block)
-        down = block.feed_forward.last_matrix.float()  # (D, N)
+        down = output_matrix(block)  # (D, N)
         post = seen[f"blocks.{layer}.mlp.hook_post"][0, -1].float()
         bias = getattr(getattr(block.feed_forward, "down", None), "bias", None)
-        raw = down @ post + (0.0 if bias is None else bias)
+        raw = down @ post + (0.0 if bias is None else bias.float())
         through, _ = held(block.feed_forward_out_norm, raw)
         shares.append(later[layer + 1] * post * (through(down.T) @ direction))
     return torch.stack(shares)
+
+
+def output_matrix(block: Block) -> Float[Tensor, "D N"]:
+    """Return by what a feed-forward's neurons are multiplied, with the adapter in use."""
+    down = getattr(block.feed_forward, "down", None)
+    return (down.matrix() if isinstance(down, AdaptedLinear) else block.feed_forward.last_matrix).float()
 
 
 def _direction(
@@ -119,8 +132,8 @@ def _direction(
     rows = decoder.head_weight.float()
     wanted = rows[target] if other is None else rows[target] - rows[other]
     through, bias = held(decoder.final_norm, final)
-    basis = through(torch.eye(final.numel()))  # (D, D): what becomes of each channel
-    return basis @ wanted, float(bias @ wanted), float(decoder.final_norm(final) @ wanted)
+    basis = through(torch.eye(final.numel(), device=final.device))  # (D, D): what becomes of each channel
+    return basis @ wanted, float(bias @ wanted), float(decoder.final_norm(final.to(decoder.dtype)).float() @ wanted)
 
 
 def _through(norm: nn.Module, results: Tensor, added: Tensor, block: Block) -> Tensor:
@@ -128,7 +141,7 @@ def _through(norm: nn.Module, results: Tensor, added: Tensor, block: Block) -> T
     if isinstance(norm, nn.Identity):
         return results
     bias = getattr(block.attention.output, "bias", None)
-    through, _ = held(norm, results.sum(0) + (0.0 if bias is None else bias))
+    through, _ = held(norm, results.sum(0) + (0.0 if bias is None else bias.float()))
     return through(results)
 
 
@@ -142,7 +155,7 @@ def _scales(decoder: Decoder) -> list[float]:
 
 def _embedded(decoder: Decoder, seen: Trace, later: list[float]) -> Float[Tensor, " D"]:
     """Return the part of the last stream that is the embedding's."""
-    places = torch.arange(seen.ids.size(1))
+    places = torch.arange(seen.ids.size(1), device=decoder.device)
     embedded = decoder.placed(seen["hook_embed"], places)[0, -1].float()
     if decoder.x0_residual is None:
         return embedded

@@ -21,6 +21,7 @@ from scratchlm.base.result import Result
 from scratchlm.generation.language_model import LanguageModel, load
 from scratchlm.inspection.config import InspectConfig
 from scratchlm.inspection.look import Look, ViewSettings, look
+from scratchlm.inspection.page.writing import require_shown
 from scratchlm.inspection.panels import Panel, heads_panel, neighbours_panel
 from scratchlm.inspection.parameters import Inspected, describe
 from scratchlm.inspection.prediction import one_token, predict
@@ -39,7 +40,7 @@ class ModelViews(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers of every view."""
-        return {name: dict(panel.data) for name, panel in self.panels.items()}
+        return {name: panel.as_dict() for name, panel in self.panels.items()}
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,7 +86,10 @@ def inspect(config: InspectConfig) -> Inspected | Look | WeightSizes | ModelView
     settings = ViewSettings(
         config.target, config.against, other, config.neighbours, config.features or 512, config.layer, config.texts
     )
-    looked = look(model, _ids(model, config, config.prompt), config.views, settings)
+    ids = _ids(model, config, config.prompt)
+    if config.page is not None:
+        require_shown(ids)
+    looked = look(model, ids, config.views, settings)
     if config.page is not None:
         write_text(config.page, looked.page())
         print(f"{config.page}: open it in a browser", file=sys.stderr)

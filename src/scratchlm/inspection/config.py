@@ -41,7 +41,7 @@ class InspectConfig:
     new: Annotated[int, Range(0, 10_000)] = 0
     """Tokens that the model writes first, the likeliest each time; they are looked into as the prompt is."""
     losses: bool = False
-    """How much each token surprised the model, and by which the answer moves most."""
+    """How much each token surprised the model, and how fast the answer would change with each."""
     attention: bool = False
     """Where each head looks."""
     lens: bool = False
@@ -51,7 +51,7 @@ class InspectConfig:
     attribution: bool = False
     """What each part adds by itself to the score of the token."""
     neurons: bool = False
-    """Which neurons add most, and the tokens that they speak for."""
+    """Which neurons add most, and the tokens that they raise."""
     ablation: bool = False
     """The probability without each part."""
     patch: str | None = None
@@ -86,6 +86,16 @@ class InspectConfig:
             problems.append(f"{', '.join(asked)}: asks about a text; give one after the model, in quotation marks")
         if self.against is not None and not (self.attribution or self.neurons or self.page):
             problems.append("--against: is for attribution; give --attribution, --neurons or --page too")
+        if self.weights and (asked or self.prompt is not None or self.heads or self.neighbours is not None):
+            problems.append("--weights: is about the model alone; leave the prompt and the other views out")
+        if self.layer is not None and self.features is None:
+            problems.append("--layer: is that of --features; give --features too")
+        if self.texts is not None and self.features is None and not self.tuned_lens:
+            problems.append("--texts: is what --tuned-lens and --features are trained on; give one of them too")
+        problems += [
+            f"--{name}: is empty; give the text of a token, with the space before a word"
+            for name in ("target", "against", "neighbours") if getattr(self, name) == ""
+        ]  # fmt: skip
         if self.paths and self.patch is None:
             problems.append("--paths: needs another text; give --patch too")
         raise_all(problems)

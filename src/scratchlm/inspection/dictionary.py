@@ -23,6 +23,8 @@ from scratchlm.model.decoder import Decoder
 
 RATE, ROWS = 2e-3, 1_024
 """Learning rate, and vectors of a step."""
+ENCODED = 2_048
+"""Vectors whose features are computed together."""
 DEAD_AFTER = 100
 """Steps without being active after which a feature is taken for dead."""
 SHARE_OF_DEAD = 1 / 32
@@ -123,8 +125,9 @@ def quality(
 ) -> DictionaryQuality:
     """Return how well the features stand for a value, on texts that they were not trained on."""
     vectors = layer_vectors(decoder, ids, name)
-    activations = network.encode(vectors)
-    rebuilt = network.decode(activations)
+    parts = [network.encode(part) for part in torch.split(vectors, ENCODED)]
+    rebuilt = torch.cat([network.decode(part) for part in parts])
+    active = torch.stack([(part > 0).any(0) for part in parts]).any(0)
     variance = (vectors - vectors.mean(0)).square().sum()
     explained = 1 - float((vectors - rebuilt).square().sum() / variance)
 
@@ -139,7 +142,7 @@ def quality(
             total += float(F.cross_entropy(logits.flatten(0, 1), part[:, 1:].flatten(), reduction="sum"))
         return total / (len(ids) * length)
 
-    dead = float((activations == 0).all(0).float().mean())
+    dead = float((~active).float().mean())
     return DictionaryQuality(explained, loss(None), loss(rebuilt), loss(vectors.mean(0).expand_as(vectors)), dead)
 
 
@@ -157,7 +160,7 @@ def top_examples(
     network: SparseAutoencoder, vectors: Float[Tensor, "tokens D"], length: int, feature: int, count: int = 8
 ) -> list[FeatureExample]:
     """Return the places where a feature is most active; `length` are positions of a text, the first included."""
-    activations = network.encode(vectors)[:, feature]
+    activations = torch.cat([network.encode(part)[:, feature] for part in torch.split(vectors, ENCODED)])
     best = activations.topk(min(count, len(activations)))
     return [
         FeatureExample(place // (length - 1), place % (length - 1) + 1, value)

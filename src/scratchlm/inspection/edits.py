@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from scratchlm.base.errors import UserError, raise_all
+from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.inspection.points import AXES, chosen_points, points
 from scratchlm.model.decoder import Decoder
+
+Change = Literal["zero", "mean", "scale", "replace"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Edit:
     """
 
     name: str
-    change: Literal["zero", "mean", "scale", "replace"]
+    change: Change
     value: float | Tensor = 0.0
     """The factor of `scale`; what `replace` puts in, of a shape that fits the whole value."""
     heads: Sequence[int] | None = None
@@ -45,7 +47,7 @@ class Edit:
         cls, name: str, *, heads: Sequence[int] | None = None, positions: Sequence[int] | None = None,
         channels: Sequence[int] | None = None,
     ) -> Edit:  # fmt: skip
-        """Set to the mean over each text's positions: what the part adds no longer depends on the place."""
+        """Set to the mean over all of each text's positions, later ones too: a place no longer tells from another."""
         return cls(name, "mean", 0.0, heads, positions, channels)
 
     @classmethod
@@ -74,9 +76,19 @@ class Edit:
             raise UserError(f"{name}: the trace to patch from does not hold it; name it in its `want`")
         return cls.replace(name, source[name], heads=heads, positions=positions, channels=channels)
 
+    def __post_init__(self) -> None:
+        """Check the kind of change."""
+        known = get_args(Change)
+        if self.change not in known:
+            raise UserError(f"edit {self.change!r}: {nearest(self.change, known)}; there are {', '.join(known)}")
+
     def apply(self, value: Tensor, axes: str, real: Bool[Tensor, "B T"] | None) -> Tensor:
         """Return the changed value. Raises `UserError` for places that it lacks and for a value of another shape."""
         letters = axes.split()
+        if real is not None and min(self.positions or [0]) < 0:
+            raise UserError(
+                f"{self.name}: positions from the end are unclear for texts of unlike lengths; count from 0"
+            )
         mask = self._mask(value, letters)
         if self.change == "scale":
             return torch.where(mask, value * self.value, value)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from scratchlm.base.errors import UserError
 from scratchlm.inspection.trace import attention_maps
 from scratchlm.model.decoder import Decoder
 from scratchlm.model.lora import with_own_modules
@@ -20,6 +21,13 @@ Head = tuple[int, int]
 def all_heads(decoder: Decoder) -> list[Head]:
     """Return every head of a decoder."""
     return [(layer, head) for layer in range(decoder.config.layers) for head in range(decoder.config.attention.heads)]
+
+
+def require_head(decoder: Decoder, head: Head) -> None:
+    """Raise `UserError` for a head that a decoder lacks."""
+    layers, heads = decoder.config.layers, decoder.config.attention.heads
+    if not (0 <= head[0] < layers and 0 <= head[1] < heads):
+        raise UserError(f"head {head[1]} of layer {head[0]}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}")
 
 
 @torch.no_grad()

@@ -45,12 +45,16 @@ class TunedLens(nn.Module):
         """Translate the stream before a layer; after the last one there is nothing to translate."""
         if layer == len(self.weight):
             return states
+        states = states.float()
         return states + states @ self.weight[layer].T + self.bias[layer]
 
 
 def lens_logits(decoder: Decoder, states: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
     """Return what the head says of a stream, as if the model ended there."""
-    return decoder.logits(decoder.final_norm(states)).float()
+    normed = decoder.final_norm(states.to(decoder.dtype))
+    if torch.is_grad_enabled():  # a product with quantized weights rounds its inputs, which passes no gradient on
+        return decoder.capped(nn.functional.linear(normed, decoder.head_weight.to(normed.dtype))).float()
+    return decoder.logits(normed).float()
 
 
 @torch.no_grad()
@@ -82,7 +86,7 @@ def fit_tuned_lens(
     A step reads `rows` texts and meets each layer once, so it costs about L passes through the head. The model is
     unchanged.
     """
-    lens = TunedLens(decoder.config.layers, decoder.config.width)
+    lens = TunedLens(decoder.config.layers, decoder.config.width).to(decoder.device)
     optimizer = torch.optim.AdamW(lens.parameters(), lr=RATE, weight_decay=0.0)
     draw = torch.Generator().manual_seed(seed)
     for step in range(steps):

@@ -69,7 +69,7 @@ class Look(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """Return tokens and the numbers of every view."""
-        shown = {name: dict(panel.data) for name, panel in self.panels.items()}
+        shown = {name: panel.as_dict() for name, panel in self.panels.items()}
         return {"tokens": self.prediction.pieces, "ids": self.prediction.ids[0].tolist(), **shown}
 
     def page(self) -> str:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
+from scratchlm.inspection.attribution import output_matrix, undivided
 from scratchlm.inspection.points import points
 from scratchlm.model.decoder import Block, Decoder
 
@@ -47,7 +48,7 @@ def neuron_vectors(decoder: Decoder, layer: int) -> Float[Tensor, "N D"]:
         raise UserError(f"layer {layer}: its feed-forward has no single set of neurons")
     block = decoder.blocks[layer]
     assert isinstance(block, Block)
-    return block.feed_forward.last_matrix.float().T
+    return output_matrix(block).T
 
 
 def _require_neuron(vectors: Tensor, neuron: int) -> None:
@@ -59,14 +60,15 @@ def _require_neuron(vectors: Tensor, neuron: int) -> None:
 def neuron_tokens(decoder: Decoder, layer: int, neuron: int, count: int = 10) -> NeuronTokens:
     """Return the tokens that a neuron speaks for and against, by the head alone: later layers are passed over.
 
-    A score is compared with the mean of all tokens. Source: Geva et al. 2022, "Transformer feed-forward layers build
-    predictions by promoting concepts in the vocabulary space" (arXiv 2203.14680).
+    A score is compared with the mean of all tokens; what norms divide by is left out. Source: Geva et al. 2022,
+    "Transformer feed-forward layers build predictions by promoting concepts in the vocabulary space" (arXiv
+    2203.14680).
     """
     vectors = neuron_vectors(decoder, layer)
     _require_neuron(vectors, neuron)
-    weight = getattr(decoder.final_norm, "weight", None)
-    offset = 1.0 if getattr(decoder.final_norm, "unit_offset", False) else 0.0
-    vector = vectors[neuron] if weight is None else vectors[neuron] * (weight.float() + offset)
+    block = decoder.blocks[layer]
+    assert isinstance(block, Block)
+    vector = undivided(decoder.final_norm)(undivided(block.feed_forward_out_norm)(vectors[neuron]))
     scores = decoder.head_weight.float() @ vector
     scores -= scores.mean()
     best, worst = scores.topk(min(count, len(scores))), (-scores).topk(min(count, len(scores)))
@@ -91,9 +93,9 @@ def nearest_neurons(decoder: Decoder, layer: int, neuron: int, count: int = 10) 
 @torch.no_grad()
 def embedding_map(decoder: Decoder, tokens: Sequence[int] | Int[Tensor, " N"]) -> tuple[Float[Tensor, "N 2"], float]:
     """Return the two main components of some tokens' embeddings, and the share of their variance that these show."""
-    chosen = torch.as_tensor(tokens)
+    chosen = torch.as_tensor(tokens, device=decoder.device)
     if len(chosen) < 3:
-        raise UserError(f"{len(chosen)} tokens: a map needs three or more")
+        raise UserError(f"{len(chosen)} different tokens: a map needs three or more; give a longer text")
     vectors = token_vectors(decoder)[chosen]
     vectors = vectors - vectors.mean(0)
     left, sizes, _ = torch.linalg.svd(vectors, full_matrices=False)

@@ -15,17 +15,20 @@ from rich.text import Text
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
+from scratchlm.base.memory import require_memory
 from scratchlm.inspection.ablation import Patches, Reads, ablate, patch, patch_path
 from scratchlm.inspection.attribution import attribute, attribute_neurons
 from scratchlm.inspection.dictionary import feature_effect, fit_dictionary, layer_vectors, quality, top_examples
 from scratchlm.inspection.lens import Lens, fit_tuned_lens, logit_lens
 from scratchlm.inspection.neighbours import embedding_map, nearest_tokens, neuron_tokens
-from scratchlm.inspection.patterns import FIRST, NAMED, SPECIFIC, pattern_scores
+from scratchlm.inspection.patterns import EARLIEST, FIRST, NAMED, SPECIFIC, pattern_scores
 from scratchlm.inspection.prediction import Prediction
 from scratchlm.inspection.saliency import token_gradients, token_losses
 from scratchlm.inspection.trace import attention_maps
 from scratchlm.model.hook import PATTERN
 
+BYTES_OF_A_NUMBER = 40
+"""Bytes of a number in a list, about: the number and its place."""
 ROWS = 10
 """Rows of a table."""
 WIDE = 4
@@ -52,6 +55,13 @@ class Panel:
     result: Any = None
     """What they were taken from, where a page shows it in another way."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the numbers in lists."""
+        tensors = {name: value for name, value in self.data.items() if isinstance(value, Tensor)}
+        numbers = sum(value.numel() for value in tensors.values())
+        require_memory(BYTES_OF_A_NUMBER * numbers, f"the numbers of {self.title.lower()}", "give a shorter text")
+        return {**self.data, **{name: value.tolist() for name, value in tensors.items()}}
+
     def __rich__(self) -> RenderableType:
         table = Table(title=self.title, title_justify="left")
         for at, column in enumerate(self.columns):
@@ -63,7 +73,8 @@ class Panel:
 
 def spelled(piece: str) -> str:
     """Return a token as it is read in a table: white space is seen."""
-    return piece.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣") or "∅"
+    shown = piece.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣")
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in shown) or "∅"
 
 
 def percent(share: float) -> str:
@@ -80,7 +91,7 @@ def next_panel(seen: Prediction) -> Panel:
 
 
 def losses_panel(seen: Prediction) -> Panel:
-    """The loss of each token, and how much the answer depends on each."""
+    """The loss of each token, and how fast the answer's would change with each."""
     losses = token_losses(seen)
     try:
         lengths, products = token_gradients(seen)
@@ -91,9 +102,11 @@ def losses_panel(seen: Prediction) -> Panel:
         for piece, loss, length, product in zip(seen.pieces, losses, lengths, products, strict=True)
     ]
     sentence = (
-        "Loss in nats: how much a token surprised the model. Gradient: of the answer's loss, by the token's vector."
+        "Loss in nats: how much a token surprised the model. Gradient: how fast the answer's loss would change with a "
+        "small change of the token's vector."
     )
-    data = {"losses": losses.tolist(), "gradients": lengths.tolist(), "products": products.tolist()}
+    numbers = {"losses": losses, "gradients": lengths, "products": products}
+    data = {name: [None if value.isnan() else float(value) for value in values] for name, values in numbers.items()}
     return Panel("Tokens", sentence, ["token", "loss", "gradient", "times vector"], rows, data)
 
 
@@ -101,7 +114,7 @@ def attention_panel(seen: Prediction) -> Panel:
     """Where each head looks from the last token; of many heads those that look most at another token than the first."""
     maps = torch.stack([layer[0] for layer in attention_maps(seen.model, seen.ids)])  # (L, H, T, T)
     last = maps[:, :, -1]
-    title, data = "Attention", {PATTERN: maps.tolist()}
+    title, data = "Attention", {PATTERN: maps}
     if maps.size(1) <= WIDE:
         weights, places = last.max(-1)
         rows = [
@@ -109,7 +122,8 @@ def attention_panel(seen: Prediction) -> Panel:
             for layer, (where, how) in enumerate(zip(places, weights, strict=True))
         ]
         sentence = (
-            "From the last token, the token that each head looks at most, and how much of its attention it gives it."
+            "From the last token: the position and token that each head looks at most, and how much of its attention "
+            "that is."
         )
         return Panel(title, sentence, ["", *(f"head {head}" for head in range(maps.size(1)))], rows, data)
     weights, places = last[..., min(1, last.size(-1) - 1) :].max(-1)
@@ -120,14 +134,15 @@ def attention_panel(seen: Prediction) -> Panel:
         rows.append([f"layer {layer} head {head}", _looked(seen, at, float(weights[layer, head]))])
     first = float((last.argmax(-1) == 0).float().mean())
     sentence = (
-        f"The heads that look most, from the last token, at another than the first. Of all {weights.numel()} heads, "
+        f"The heads that look most, from the last token, at another than the first (position and token). Of all "
+        f"{weights.numel()} heads, "
         f"{first:.0%} look most at the first one."
     )
     return Panel(title, sentence, ["", "looks at"], rows, data)
 
 
 def _looked(seen: Prediction, place: int, weight: float) -> str:
-    return f"{spelled(seen.pieces[place])} {weight:.0%}"
+    return f"{place} {spelled(seen.pieces[place])} {weight:.0%}"
 
 
 def lens_panel(seen: Prediction, lens: Lens | None = None, name: str = "Logit lens") -> Panel:
@@ -163,25 +178,32 @@ def attribution_panel(seen: Prediction, other: int | None = None) -> Panel:
     rows = [[name, f"{share:+.3f}"] for name, share in ranked[:ROWS]]
     if ranked[ROWS:]:
         rows.append([f"{len(ranked) - ROWS} others", f"{sum(share for _, share in ranked[ROWS:]):+.3f}"])
-    rows.append(["sum: the logit", f"{shares.total:+.3f}"])
+    capped = "" if seen.decoder.config.logit_softcap is None else ", before the softcap"
+    what = "the logit" if other is None else "the difference of logits"
+    rows.append([f"sum: {what}{capped}", f"{shares.total:+.3f}"])
     less = "" if other is None else f" less that of {spelled(seen.piece(other))}"
     sentence = f"What each part adds, by itself, to the logit of {spelled(seen.piece(seen.target))}{less}."
     return Panel("Attribution", sentence, ["part", "share"], rows, {"parts": parts, "logit": shares.logit}, shares)
 
 
 def neurons_panel(seen: Prediction, other: int | None = None) -> Panel:
-    """The neurons that add most to the score of the token, and the tokens that they speak for."""
+    """The neurons that add most to the score of the token, and the tokens whose scores they raise most here."""
     shares = attribute_neurons(seen, other)
+    active = seen.watch("hook_post").stack("mlp.hook_post")[:, 0, -1]
     size = shares.size(1)
     rows, data = [], []
     for place in shares.flatten().abs().topk(min(ROWS, shares.numel())).indices.tolist():
         layer, neuron = place // size, place % size
         said = neuron_tokens(seen.decoder, layer, neuron, 5)
-        words = "  ".join(spelled(seen.piece(id)) for id, _ in said.raised)
-        rows.append([f"layer {layer} neuron {neuron}", f"{shares[layer, neuron]:+.3f}", words])
-        data.append({"layer": layer, "neuron": neuron, "share": float(shares[layer, neuron]), "raised": said.raised})
-    sentence = "What single neurons add to the logit, and the tokens that each raises most when it is positive."
-    return Panel("Neurons", sentence, ["neuron", "share", "raises"], rows, {"neurons": data})
+        activation = float(active[layer, neuron])
+        best = said.raised if activation > 0 else [(id, -score) for id, score in said.lowered]
+        raised = [(id, abs(activation) * score) for id, score in best]
+        words = "  ".join(spelled(seen.piece(id)) for id, _ in raised)
+        share = float(shares[layer, neuron])
+        rows.append([f"layer {layer} neuron {neuron}", f"{activation:+.2f}", f"{share:+.3f}", words])
+        data.append({"layer": layer, "neuron": neuron, "active": activation, "share": share, "raised": raised})
+    sentence = "How active single neurons are here, what each adds to the logit, and the tokens that it raises most."
+    return Panel("Neurons", sentence, ["neuron", "active", "share", "raises"], rows, {"neurons": data})
 
 
 def ablation_panel(seen: Prediction) -> Panel:
@@ -202,6 +224,8 @@ def ablation_panel(seen: Prediction) -> Panel:
         f"Probability of {spelled(seen.piece(seen.target))} when a part is set to zero or to its mean; "
         f"{percent(whole)} with all parts."
     )
+    if seen.ids.size(1) == 1:
+        sentence += " In a text of one token the mean is the value itself."
     return Panel("Ablation", sentence, ["without", "zero", "mean"], rows, {"whole": whole, **values}, without["zero"])
 
 
@@ -275,6 +299,8 @@ def heads_panel(seen: Prediction) -> Panel:
     """What each head does in general: its scores on random tokens that are repeated."""
     config = seen.decoder.config
     length = min(ONCE, config.context // 2)
+    if length <= EARLIEST:
+        raise UserError(f"heads: the context of {config.context} is too short; repeated texts need {2 * EARLIEST + 2}")
     scores = pattern_scores(seen.decoder, repeated_tokens(config.vocabulary_size, length))
 
     def named(layer: int, head: int) -> str:
@@ -333,7 +359,7 @@ def features_panel(seen: Prediction, texts: Int[Tensor, "N T"], layer: int, feat
         data.append({"feature": feature, "activation": float(here[feature]), "effect": effect._asdict()})
     sentence = (
         f"{features:,} features of the stream after layer {layer} explain {good.explained:.0%} of it; loss "
-        f"{good.loss:.2f}, {good.rebuilt:.2f} with the stream rebuilt from them, {good.ablated:.2f} without it. The "
+        f"{good.loss:.2f}, {good.rebuilt:.2f} with the stream rebuilt from them, {good.ablated:.2f} with its mean. The "
         "last column: nats by which the answer moves without the feature, and without a random direction as long."
     )
     columns = ["feature", "active", "most active at", "makes likelier", "moves"]

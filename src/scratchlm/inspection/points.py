@@ -92,8 +92,8 @@ def _unknown(wanted: str, known: Mapping[str, str], layers: int) -> str:
     parts = wanted.split(".")
     if parts[0] == "blocks" and len(parts) > 2 and parts[1].isdigit() and int(parts[1]) >= layers:
         return f"{wanted}: layer {parts[1]} is missing; this model has layers 0 to {layers - 1}"
-    shorts = {name.rsplit(".", 1)[-1] for name in known}
-    return f"{wanted}: no value of this model has this name; {nearest(wanted, [*known, *shorts])}"
+    shorts = {name.split(".", 2)[-1] if name.startswith("blocks.") else name: None for name in known}
+    return f"{wanted}: no value of this model has this name; {nearest(wanted, shorts)}"
 
 
 def size_of(decoder: Decoder, name: str, rows: int, new: int, seen: int) -> int:

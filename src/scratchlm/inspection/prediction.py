@@ -10,7 +10,7 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError
 from scratchlm.generation.language_model import LanguageModel
-from scratchlm.inspection.trace import Text, Trace, trace
+from scratchlm.inspection.trace import Text, Trace, spelling, trace
 from scratchlm.model.decoder import Decoder
 
 
@@ -42,7 +42,7 @@ class Prediction:
 
     def piece(self, id: int) -> str:
         """Return the text of a token."""
-        return self.model.tokenizer.decode([id])
+        return spelling(self.model.tokenizer, id)
 
     def watch(self, *want: str) -> Trace:
         """Return values of the forward pass over the text."""
@@ -68,7 +68,10 @@ def one_token(model: LanguageModel, target: str | int) -> int:
         return target
     ids = model.tokenizer.encode(target)
     if not ids:
-        raise UserError("target: is empty; give the text of a token, with the space before a word")
+        raise UserError("a token is asked for, and its text is empty; give one, with the space before a word")
+    if len(ids) > 1:
+        pieces = [spelling(model.tokenizer, id) for id in ids]
+        raise UserError(f"{target!r}: is {len(ids)} tokens, {', '.join(map(repr, pieces))}; give one of them")
     return ids[0]
 
 

@@ -16,7 +16,7 @@ from scratchlm.model.quantized import QuantizedWeight
 def token_losses(prediction: Prediction) -> Float[Tensor, " T"]:
     """Return the loss of each token in nats, given those before it; of the first one NaN: nothing is before it."""
     logits = trace(prediction.model, prediction.ids).logits[0, :-1].float()
-    losses = -torch.log_softmax(logits, -1).gather(-1, prediction.ids[0, 1:, None]).squeeze(-1)
+    losses = -torch.log_softmax(logits, -1).gather(-1, prediction.ids[0, 1:, None].to(logits.device)).squeeze(-1)
     return torch.cat([losses.new_full((1,), torch.nan), losses])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from scratchlm.model.decoder import Decoder
+from scratchlm.model.feedforward import Experts
+from scratchlm.model.lora import AdaptedLinear
 from scratchlm.model.quantized import QuantizedWeight
 
 
@@ -37,10 +40,19 @@ class Spectrum:
 def spectra(decoder: Decoder) -> list[Spectrum]:
     """Return the sizes of all matrices of layers and of the embedding, in the order of the model."""
     found = []
-    for name, part in decoder.named_modules():
-        weight = part.weight if isinstance(part, nn.Linear | nn.Embedding | QuantizedWeight) else None
-        if weight is not None and weight.dim() == 2 and min(weight.shape) > 1:
-            matrix = weight.float()
-            values = torch.linalg.svdvals(matrix)
-            found.append(Spectrum(name, float(matrix.square().mean().sqrt()), values))
+    for name, matrix in _matrices(decoder):
+        values = torch.linalg.svdvals(matrix)
+        found.append(Spectrum(name, float(matrix.square().mean().sqrt()), values))
     return found
+
+
+def _matrices(decoder: Decoder) -> Iterator[tuple[str, Float[Tensor, "R C"]]]:
+    for name, part in decoder.named_modules():
+        if isinstance(part, Experts):
+            for stack in ("gate", "up", "down"):
+                for expert, matrix in enumerate(getattr(part, stack)):
+                    yield f"{name}.{stack}.{expert}", matrix.float()
+        elif isinstance(part, AdaptedLinear):
+            yield name, part.matrix().float()
+        elif isinstance(part, nn.Linear | nn.Embedding | QuantizedWeight) and min(part.weight.shape) > 1:
+            yield name, part.weight.float()

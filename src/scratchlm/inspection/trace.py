@@ -74,7 +74,7 @@ class Trace(Mapping[str, Tensor]):
 
     def _spell(self, id: int) -> str:
         assert self._tokenizer is not None
-        return self._tokenizer.decode([id])
+        return spelling(self._tokenizer, id)
 
     @property
     def nbytes(self) -> int:
@@ -87,6 +87,11 @@ class Trace(Mapping[str, Tensor]):
         return "\n".join(
             [f"<Trace of {self.ids.size(0)} x {self.ids.size(1)} tokens, {self.nbytes / 1e6:,.1f} MB>", *shown]
         )
+
+
+def spelling(tokenizer: Tokenizer, id: int) -> str:
+    """Return the text of a token; its number where a vocabulary is larger than its tokenizer."""
+    return tokenizer.decode([id]) if id < len(tokenizer.table) else f"#{id}"
 
 
 class _Recorder:
@@ -122,8 +127,9 @@ def trace(
     """Read a text and return the named values of the forward pass, those after the edits.
 
     `want` are names as `points.py` lists them: in full, with wildcards, or `pattern` for all layers. `text` is a text,
-    several, or ids (B, T). With a `cache`, ids continue what it holds. Watching changes no bit of the result. With
-    `differentiable` the values can be differentiated by each other, from `hook_embed` on.
+    several, or ids (B, T). With a `cache`, ids continue what it holds. Watching changes no bit of the result, but of
+    latent attention with a cache, which has a shorter form unwatched, the last ones. With `differentiable` the values
+    can be differentiated by each other, from `hook_embed` on, and the last bits may differ too.
 
     Memory is that of the values: `Trace.nbytes`. Raises `UserError` for names, layers or heads that the model lacks,
     for an edit of another shape, for values that do not fit into memory, and for a text longer than the context.
@@ -158,6 +164,8 @@ def _decoder(model: Model) -> Decoder:
 def _ids(model: Model, text: Text) -> tuple[Int[Tensor, "B T"], list[int]]:
     """Return the ids of texts, the shorter ones filled up at their end, and their lengths."""
     if isinstance(text, Tensor):
+        if text.is_floating_point() or text.dtype == torch.bool:
+            raise UserError(f"ids are of the kind {str(text.dtype)[6:]}: give whole numbers, as a tokenizer does")
         if text.dim() != 2 or not text.numel():
             raise UserError(
                 f"ids have shape {tuple(text.shape)}: give texts by positions, (B, T), at least one of each"

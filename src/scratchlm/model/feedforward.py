@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from scratchlm.base.errors import UserError
 from scratchlm.model.config import ExpertsConfig, FeedForwardConfig, MLPConfig, SwiGLUConfig
 from scratchlm.model.hook import LayerHook
 from scratchlm.model.kernels import fast_relu_squared
@@ -100,6 +101,8 @@ class Experts(FeedForward):
         if hook is not None:
             shares = weights.new_zeros(len(tokens), self.config.experts).scatter(1, chosen, weights)
             edited = hook("mlp.hook_expert_weights", shares.view(*x.shape[:-1], -1))
+            if edited.flatten(0, -2).scatter(1, chosen, 0.0).any():
+                raise UserError("mlp.hook_expert_weights: an edit can weigh only the experts that were chosen")
             weights = edited.flatten(0, -2).gather(1, chosen)
         mixed = torch.zeros_like(tokens)
         for expert in chosen.unique().tolist():

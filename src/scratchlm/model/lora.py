@@ -62,6 +62,13 @@ class AdaptedLinear(nn.Linear):
         narrow = F.linear(input, self.lora_a[self.active])  # (*batch, rank)
         return answer + F.linear(narrow, self.lora_b[self.active]) * self.scales[self.active]
 
+    def matrix(self) -> Float[Tensor, "O I"]:
+        """Return the matrix that it multiplies by: the weight, and what the adapter in use adds."""
+        weight = self.weight if self.packed is None else self.packed.unpacked(torch.float32)
+        if self.active is None:
+            return weight
+        return weight + self.lora_b[self.active] @ self.lora_a[self.active] * self.scales[self.active]
+
 
 def pack_base(decoder: Decoder) -> None:
     """Hold the weights that have adapters in four bits from now on."""

@@ -4,7 +4,7 @@ const element = (id) => document.getElementById(id);
 const make = (kind, className = "", text = "") => Object.assign(document.createElement(kind), { className, textContent: text });
 const percent = (part) => (part < 0.0005 ? "<0.1%" : `${(100 * part).toFixed(part < 0.0995 ? 1 : 0)}%`);
 const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
-const spelled = (text) => text.replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll(" ", "␣") || "∅";
+const spelled = (text) => text.replaceAll("\n", "↵").replaceAll("\t", "⇥").replaceAll(" ", "␣").replace(/\p{Cc}/gu, (each) => `\\x${each.charCodeAt(0).toString(16).padStart(2, "0")}`) || "∅";
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 // A row of bars: the likeliest tokens. `before` are probabilities without what is switched off, drawn as outlines.
@@ -40,6 +40,7 @@ function drawChips(reading, name, onChoose) {
       `position ${at}`, loss === null ? "nothing is before it" : `loss ${loss.toFixed(2)} nats (${percent(Math.exp(-loss))})`,
       gradient == null ? "" : `gradient of the answer's loss ${gradient.toFixed(3)}`,
     ].filter(Boolean).join("\n");
+    chip.setAttribute("aria-label", `${spelled(name(id))}, ${chip.title.replaceAll("\n", ", ")}`);
     chip.dataset.at = at;
     chip.addEventListener("click", () => onChoose(at));
     chips.append(chip);
@@ -48,14 +49,14 @@ function drawChips(reading, name, onChoose) {
 }
 
 // A cell of the layers: a part, coloured by its share.
-function partCell(label, share, largest, off, without, onClick) {
+function partCell(label, layer, share, largest, off, without, onClick) {
   const cell = make("button", off ? "part off" : "part");
   cell.type = "button";
-  cell.setAttribute("role", "gridcell");
+  cell.setAttribute("aria-pressed", String(off));
   cell.style.setProperty("--w", Math.min(1, Math.abs(share) / largest).toFixed(3));
   cell.dataset.side = share < 0 ? "against" : "for";
   cell.append(make("span", "", label), make("b", "", off ? "off" : signed(share)));
-  cell.setAttribute("aria-label", `${label}: adds ${signed(share)}${without === undefined ? "" : `; without it ${percent(without)}`}${off ? "; switched off" : ""}`);
+  cell.setAttribute("aria-label", `${layer}${label}: adds ${signed(share)}${without === undefined ? "" : `; without it ${percent(without)}`}${off ? "; switched off" : ""}`);
   cell.addEventListener("click", onClick);
   return cell;
 }
@@ -76,7 +77,6 @@ function drawLayers(place, { reading, off, name, without, onPart, chosen }) {
   };
   const row = (label, parts, layer) => {
     const line = make("div", "layer");
-    line.setAttribute("role", "row");
     line.append(make("span", "name", label), ...parts, says(layer));
     return line;
   };
@@ -84,7 +84,7 @@ function drawLayers(place, { reading, off, name, without, onPart, chosen }) {
   head.append(make("span", "name", ""), make("span", "wide", "attention heads, then the feed-forward"), make("span", "says", "would say now"));
   const rows = [head];
   const embedding = make("div", "parts");
-  const begun = partCell("embedding", shares.embedding, largest, false, undefined, () => {});
+  const begun = partCell("embedding", "", shares.embedding, largest, false, undefined, () => {});
   begun.disabled = true;
   embedding.append(begun);
   rows.push(row("in", [embedding], 0));
@@ -92,11 +92,11 @@ function drawLayers(place, { reading, off, name, without, onPart, chosen }) {
     const parts = make("div", "parts");
     heads.forEach((share, head) => {
       const key = `${layer}.${head}`;
-      const cell = partCell(`head ${head}`, share, largest, off.has(key), without?.heads[layer][head], () => onPart(key, layer, head));
+      const cell = partCell(`head ${head}`, `layer ${layer}, `, share, largest, off.has(key), without?.heads[layer][head], () => onPart(key, layer, head));
       if (chosen.layer === layer && chosen.head === head) cell.setAttribute("aria-current", "true");
       parts.append(cell);
     });
-    parts.append(partCell("feed-forward", shares.feed_forward[layer], largest, off.has(`${layer}`), without?.feed_forward[layer], () => onPart(`${layer}`, layer, null)));
+    parts.append(partCell("feed-forward", `layer ${layer}, `, shares.feed_forward[layer], largest, off.has(`${layer}`), without?.feed_forward[layer], () => onPart(`${layer}`, layer, null)));
     rows.push(row(`layer ${layer}`, [parts], layer + 1));
   });
   place.replaceChildren(...rows);

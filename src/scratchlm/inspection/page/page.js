@@ -9,7 +9,7 @@ const state = {
   readings: [], // what is shown: one text, or two
   off: new Set(),
   chosen: { layer: 0, head: 0, query: 0, key: 0 },
-  whole: null, // the probabilities with all parts
+  whole: null, // the probabilities with all parts, of the text that is shown
   target: null,
   stored: data.readings, // as the page was written; gone when another text is read
 };
@@ -28,7 +28,9 @@ function refresh() {
   });
   const [reading] = state.readings;
   state.target = reading.target;
-  if (!state.off.size) state.whole = new Map(reading.next);
+  if (!state.off.size) state.whole = reading;
+  else if (state.whole?.text !== reading.ids.join()) state.whole = read(reading.ids, new Set(), state.target);
+  state.whole.text = reading.ids.join();
   draw();
 }
 
@@ -43,7 +45,7 @@ function draw() {
     box.append(make("p", "goes-on", `goes on with ${spelled(name(each.target))}, ${percent(each.probability)}`));
     return box;
   }));
-  drawNext(element("next"), reading, name, state.off.size ? state.whole : null);
+  drawNext(element("next"), reading, name, state.off.size ? new Map(state.whole.next) : null);
   drawOff(reading);
   element("target").textContent = spelled(name(reading.target));
   drawLayers(element("layers"), {
@@ -59,12 +61,16 @@ function draw() {
 // What is switched off, and what it changed.
 function drawOff(reading) {
   const place = element("off");
-  const before = state.whole?.get(reading.target);
+  const before = state.whole.target === reading.target ? state.whole.probability : undefined;
   if (!state.off.size) {
     place.replaceChildren(make("p", "dim", loaded
       ? "Choose a part below to switch it off: the bars change, with a mark where they were."
       : `Of a model of ${facts.parameters.toLocaleString("en")} parameters the page holds this text alone. Choose a part below for what it was worth.`));
-    if (state.note) place.append(make("p", "", state.note));
+    if (state.note) {
+      const note = make("p", "", state.note);
+      note.setAttribute("role", "status");
+      place.append(note);
+    }
     return;
   }
   const parts = [...state.off].map((key) => {
@@ -74,7 +80,11 @@ function drawOff(reading) {
   const said = before === undefined ? "" : ` ${spelled(name(reading.target))}: ${percent(before)} before, ${percent(reading.probability)} now.`;
   const back = make("button", "", "Switch all on");
   back.type = "button";
-  back.addEventListener("click", () => { state.off.clear(); refresh(); });
+  back.addEventListener("click", () => {
+    state.off.clear();
+    refresh();
+    element("layers").querySelector("button:not([disabled])")?.focus();
+  });
   const text = make("p", "", `Off: ${parts.join(", ")}.${said}`);
   text.setAttribute("role", "status");
   place.replaceChildren(text, back);
@@ -82,12 +92,11 @@ function drawOff(reading) {
 
 function onPart(key, layer, head) {
   if (head !== null) Object.assign(state.chosen, { layer, head });
+  const focus = () => element("layers").children[layer + 2].querySelectorAll("button")[head ?? facts.heads].focus();
   if (loaded) {
     if (!state.off.delete(key)) state.off.add(key);
-    const focused = document.activeElement?.getAttribute("aria-label")?.split(":")[0];
-    const row = layer + 2;
     refresh();
-    if (focused) element("layers").children[row]?.querySelectorAll("button")[head ?? facts.heads]?.focus();
+    focus();
     return;
   }
   const { heads, feed_forward } = state.stored[0].without;
@@ -95,6 +104,7 @@ function onPart(key, layer, head) {
   const part = head === null ? `the feed-forward of layer ${layer}` : `head ${head} of layer ${layer}`;
   state.note = `Without ${part}, ${spelled(name(state.readings[0].target))} has ${percent(chance)} instead of ${percent(state.readings[0].probability)}.`;
   draw();
+  focus();
 }
 
 let cellAt = () => null;
@@ -126,6 +136,8 @@ function chooseCell(cell) {
 }
 
 function chooseQuery(query) {
+  const chip = element("readings").querySelector(`[data-at="${query}"]`);
+  if (chip) element("token").textContent = ` ${chip.getAttribute("aria-label")}.`;
   const rows = state.readings[0].pattern(state.chosen.layer, state.chosen.head);
   chooseCell({ query, key: rows[query].indexOf(Math.max(...rows[query])) });
 }
@@ -166,14 +178,16 @@ function setUpAsking() {
   if (!loaded) return;
   element("asking").hidden = false;
   const { conversation, begin } = data.live;
+  const { context } = data.live.config;
   const ids = (text, chat) => (chat
     ? [...conversation.before, ...loaded.tokenizer.encode(text), ...conversation.after]
-    : [...begin, ...loaded.tokenizer.encode(text)]).slice(-data.live.config.context);
+    : [...begin, ...loaded.tokenizer.encode(text)]);
   const ask = (text, chat, about) => {
-    const read = ids(text, chat);
-    if (!read.length) return;
-    Object.assign(state, { texts: [{ ids: read }], stored: null, target: null, off: new Set() });
-    element("about").textContent = about;
+    const whole = ids(text, chat);
+    if (!whole.length) return;
+    Object.assign(state, { texts: [{ ids: whole.slice(-context) }], stored: null, target: null, off: new Set() });
+    for (const part of ["part-neurons", "part-patch", "tables"]) element(part)?.remove(); // they are of the first text
+    element("about").textContent = whole.length > context ? `The last ${context} of ${whole.length} tokens are read: the model sees no more at once.` : about;
     element("title").textContent = text.trim();
     refresh();
     chooseBest();
@@ -197,7 +211,9 @@ function setUpAsking() {
     const [reading] = state.readings;
     const written = [...reading.ids, reading.next[0][0]].slice(-data.live.config.context);
     Object.assign(state, { texts: [{ ids: written }], stored: null, target: null });
+    for (const part of ["part-neurons", "part-patch", "tables"]) element(part)?.remove(); // they are of the first text
     refresh();
+    element("title").textContent = loaded.tokenizer.decode(written).trim();
     chooseBest();
   });
   element("behaviours").append(more);
@@ -224,7 +240,7 @@ function setUpMore() {
       title: "", sentence: "", columns: ["neuron", "adds to the score", "raises most"],
       rows: data.neurons.map(({ layer, neuron, share, raised }) => [`layer ${layer}, ${neuron}`, signed(share), raised.map(([id]) => spelled(name(id))).join("  ")]),
     }).querySelector(".scroll"));
-    inside("part-neurons").prepend(make("p", "dim", `What single neurons add to the score of ${spelled(name(data.readings[0].target))}, and the tokens that each speaks for.`));
+    inside("part-neurons").prepend(make("p", "dim", `What single neurons add to the score of ${spelled(name(data.readings[0].target))}, and the tokens that each raises most here.`));
   } else element("part-neurons").remove();
   if (data.patch) {
     const kept = data.readings[1].ids.map((_, at) => at).filter((at) => ["stream", "attention", "feed_forward"].some((kind) => data.patch[kind].some((row) => Math.abs(row[at]) >= 0.02)));

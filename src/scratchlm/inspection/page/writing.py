@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
@@ -59,8 +60,7 @@ BEHAVIOURS = (
 
 def write_page(seen: Prediction, source: Prediction | None, panels: Mapping[str, Panel]) -> str:
     """Return the page. Raises `UserError` for a prompt that is too long for one."""
-    if seen.ids.size(1) > LONGEST:
-        raise UserError(f"--page: {seen.ids.size(1)} tokens; a page shows {LONGEST} at most; give a shorter prompt")
+    require_shown(seen.ids)
     decoder, config = seen.decoder, seen.decoder.config
     live = _live(seen)
     readings = [_reading(seen, panels, live is None)]
@@ -83,6 +83,12 @@ def write_page(seen: Prediction, source: Prediction | None, panels: Mapping[str,
     script = "\n".join(file_of(*each) for each in SCRIPTS)
     title = f"Why does it write “{seen.piece(seen.target).strip()}” after “{_said(seen)}”?"
     return filled(file_of(HERE, "page.html"), title, file_of(HERE, "page.css"), script, data)
+
+
+def require_shown(ids: Int[Tensor, "1 T"]) -> None:
+    """Raise `UserError` for a prompt that is too long for a page."""
+    if ids.size(1) > LONGEST:
+        raise UserError(f"--page: {ids.size(1)} tokens; a page shows {LONGEST} at most; give a shorter prompt")
 
 
 def _said(seen: Prediction) -> str:
@@ -141,7 +147,7 @@ def _reading(seen: Prediction, panels: Mapping[str, Panel], whole: bool) -> dict
     places = config.layers * config.attention.heads * length
     require_memory(4 * places * length, "the page's attention", "give a shorter prompt")
     watched = seen.watch("attn.hook_pattern")
-    lower = torch.tril_indices(length, length)
+    lower = torch.tril_indices(length, length, device=decoder.device)
     pattern = torch.stack([each[0][:, lower[0], lower[1]] for each in watched.values()])  # (L, H, T (T + 1) / 2)
     reading |= {
         "next": seen.likeliest(NEXT),
@@ -156,7 +162,8 @@ def _reading(seen: Prediction, panels: Mapping[str, Panel], whole: bool) -> dict
         },
     }  # fmt: skip
     numbers = places * config.attention.key_dim
-    if 2 * numbers <= VALUES:
+    plain = all(each.window is None and each.softcap is None for each in decoder.attentions)
+    if 2 * numbers <= VALUES and plain:  # the page explains a score by all earlier tokens, and without a cap
         kind = "rot_" if "blocks.0.attn.hook_rot_q" in points(decoder) else ""
         vectors = seen.watch(f"hook_{kind}q", f"hook_{kind}k")
         for name in "qk":
@@ -169,12 +176,12 @@ def _rounded(values: Tensor) -> Any:
     return torch.round(values.float(), decimals=5).tolist()
 
 
-def _finite(values: Sequence[float]) -> list[float | None]:
-    return [round(value, 4) if value == value else None for value in values]
+def _finite(values: Sequence[float | None]) -> list[float | None]:
+    return [None if value is None else round(value, 4) for value in values]
 
 
 def _bytes(values: Tensor) -> str:
-    return base64.b64encode(values.contiguous().numpy().tobytes()).decode("ascii")
+    return base64.b64encode(values.contiguous().cpu().numpy().tobytes()).decode("ascii")
 
 
 def _map(seen: Prediction, readings: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

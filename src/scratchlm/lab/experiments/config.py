@@ -383,3 +383,13 @@ class ContextConfig(BookSettings):
     """Training steps of each small model that learns to copy."""
     copy_seeds: Annotated[int, Range(1, 100)] = 1
     """Seeds of the small models that learn to copy, which are cheap, apart from the seeds of the whole experiment."""
+
+
+@dataclass(frozen=True)
+class PatchingConfig(StorySettings):
+    """Activation patching: one value from another person's question, and the answer becomes that person's pet."""
+
+    pretraining_steps: Count = 1000
+    """Pretraining steps of the small model on stories; a batch has 8 rows of 192 tokens."""
+    pairs: Annotated[int, Range(10, 10**6)] = 400
+    """Pairs of people, at most."""

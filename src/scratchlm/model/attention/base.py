@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from scratchlm.model.attention.scaled_dot_product import (
@@ -58,7 +58,7 @@ def show_heads(context: AttentionContext, name: str, value: Float[Tensor, "B H T
         return value
     shown = value.transpose(1, 2)
     edited = context.hook(name, shown)
-    return value if edited is shown else edited.transpose(1, 2)
+    return value if edited is shown and not torch.is_grad_enabled() else edited.transpose(1, 2)
 
 
 def project_back(
@@ -71,7 +71,9 @@ def project_back(
         return projected
     computed, bias = _results(output, joined, mixed.size(1))
     edited = context.hook(RESULT, computed)
-    return projected if edited is computed else edited.sum(2) + bias
+    if edited is computed and not torch.is_grad_enabled():  # where values are differentiated, those that were shown
+        return projected
+    return edited.sum(2) + bias
 
 
 def _results(output: nn.Module, joined: Float[Tensor, "B T I"], heads: int) -> tuple[Float[Tensor, "B T H D"], Tensor]:
@@ -146,22 +148,28 @@ class Attention(nn.Module, ABC):
             q, k = show_heads(context, "attn.hook_rot_q", q), show_heads(context, "attn.hook_rot_k", k)
         mixed = self.attend(q, k, v, context)
         if hook.wants(SCORES) or hook.wants(PATTERN):
-            computed, edited = self._pattern(q, k, v, context, hook)
+            computed, unseen, edited = self._pattern(q, k, v, context, hook)
             pattern = hook(PATTERN, computed)
-            mixed = weighted(pattern, v) if edited or pattern is not computed else mixed
+            if edited or pattern is not computed or torch.is_grad_enabled():
+                mixed = weighted(pattern.masked_fill(unseen, 0.0), v)
         return show_heads(context, "attn.hook_z", mixed)
 
     def _pattern(
         self, q: Queries, k: Keys, v: Values, context: AttentionContext, hook: LayerHook
-    ) -> tuple[Float[Tensor, "B H T S"], bool]:
-        """Return the weights by which `attend` mixes values, and whether the hook changed the scores behind them."""
+    ) -> tuple[Float[Tensor, "B H T S"], Bool[Tensor, "B H T S"], bool]:
+        """Return the weights by which `attend` mixes values, what a query may not see, and whether scores were edited.
+
+        An edit changes the weight of keys that a query may see; others keep none.
+        """
         if type(self).attend is not Attention.attend:
             # Where the value of each key is a vector of its own axis, what is mixed of the values is the weights.
             each = torch.eye(k.size(2), dtype=v.dtype, device=v.device).expand(*k.shape[:3], -1)
-            return self.attend(q, k, each, context).float(), False
+            weights = self.attend(q, k, each, context).float()
+            return weights, weights == 0, False
         computed = attention_scores(q, k, context.mask, causal=context.causal, softcap=self.softcap)
         scores = hook(SCORES, computed)
-        return scores.float().softmax(-1), scores is not computed
+        unseen = computed == -torch.inf
+        return scores.float().masked_fill(unseen, -torch.inf).softmax(-1), unseen, scores is not computed
 
     def attend(self, q: Queries, k: Keys, v: Values, context: AttentionContext) -> Mixed:
         """Mix the values that each query may see, by the fastest form that fits."""

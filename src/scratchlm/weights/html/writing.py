@@ -17,7 +17,9 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError
 from scratchlm.model.config import DecoderConfig, RMSNormConfig, RopeConfig, grouped
+from scratchlm.model.lora import adapted
 from scratchlm.model.positions import rope_frequencies
+from scratchlm.model.quantized import QuantizedWeight
 from scratchlm.reports.page import STYLE
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.chat import ChatTemplate
@@ -107,6 +109,8 @@ def file_of(package: str, name: str) -> str:
 
 def _check(model: SavedModel, config: DecoderConfig) -> None:
     attention, parameters = grouped(config), model.decoder.parameter_count()
+    if adapted(model.decoder) or any(isinstance(part, QuantizedWeight) for part in model.decoder.modules()):
+        raise UserError("a page holds plain weights, without an adapter and not quantized; merge or export this model")
     if parameters > LARGEST:
         raise UserError(f"{parameters:,} parameters: a page holds at most {LARGEST:,}; export it to gguf")
     fits = not (QWEN3.differences(config) and LLAMA.differences(config))
