@@ -36,7 +36,7 @@ from scratchlm.inspection.trace import attention_maps, layer_states, trace
 from scratchlm.lab.experiments.config import (
     AblationsConfig, ContextConfig, CrossoverConfig, FeaturesConfig, LabelEfficiencyConfig, LadderLmConfig,
     LadderRespondConfig, LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig,
-    ObjectiveConfig, ScalingConfig, TasksConfig,
+    ObjectiveConfig, PatchingConfig, ScalingConfig, TasksConfig,
 )
 from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig
@@ -752,7 +752,7 @@ def inspect(
             Tokens that the model writes first, the likeliest each time; they are looked into as the
             prompt is.
         losses
-            How much each token surprised the model, and by which the answer moves most.
+            How much each token surprised the model, and how fast the answer would change with each.
         attention
             Where each head looks.
         lens
@@ -762,7 +762,7 @@ def inspect(
         attribution
             What each part adds by itself to the score of the token.
         neurons
-            Which neurons add most, and the tokens that they speak for.
+            Which neurons add most, and the tokens that they raise.
         ablation
             The probability without each part.
         patch
@@ -1367,3 +1367,12 @@ def experiment(
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["context"], config: ContextConfig, /) -> Outcome: ...
+@overload
+def experiment(
+    name: Literal["patching"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
+    force: bool = False, pretraining_steps: int = 1000, vocabulary_size: int = 2048, epochs: float = 2.0,
+    pairs: int = 400,
+) -> Outcome: ...
+@overload
+def experiment(name: Literal["patching"], config: PatchingConfig, /) -> Outcome: ...

@@ -19,10 +19,10 @@ from scratchlm.lab.harness.prose import read_results
 from scratchlm.lab.quiz.guesses import questions_of
 
 DATA = os.environ.get("SCRATCHLM_DATA")
-NEEDS_NONE = ("limits", "ladder-respond")
+NEEDS_NONE = ("limits", "ladder-respond", "patching")
 """Experiments on the built-in stories."""
 NOTES = Path(__file__).parents[2] / "notes" / "results"
-LONG = ("tasks", "label-efficiency", "ladder-spam", "ladder-lm", "ladder-understand", "context")
+LONG = ("tasks", "label-efficiency", "ladder-spam", "ladder-lm", "ladder-understand", "context", "patching")
 """Those that are not replayed here, since each takes minutes."""
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -99,6 +99,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "copy.many.first": (4, 4.8),
         "copy.books.first": (7, 12),
     },
+    "patching": {"right": (0.3, 1), "stream.name.0.other": (0.6, 1), "stream.before.0.other": (0, 0.2)},
 }
 HOLD = {
     "ladder-spam": {"rules-beat-majority", "svm-is-cheaper"},
