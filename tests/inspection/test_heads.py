@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError
 from scratchlm.generation.compiling import compiled_form
-from scratchlm.inspection.heads import all_heads, induction_scores, without_heads
-from scratchlm.inspection.trace import attention_maps, layer_states
+from scratchlm.inspection.heads import ablated, all_heads, induction_scores
+from scratchlm.inspection.trace import attention_maps, layer_states, trace
 from scratchlm.model.attention.base import AttentionContext
 from scratchlm.model.attention.grouped import GroupedQueryAttention
 from scratchlm.model.blocks import Blocks
@@ -74,9 +75,9 @@ def test_attention_maps_leave_the_decoder_unchanged() -> None:
 def test_a_concurrent_forward_pass_does_not_interfere() -> None:
     decoder, between = toy(), []
     expected, maps, states = decoder(IDS), attention_maps(decoder, IDS), layer_states(decoder, IDS)
-    silenced = without_heads(decoder, all_heads(decoder))
+    silenced = trace(decoder, IDS, edit=ablated(all_heads(decoder))).logits
     assert torch.equal(decoder(IDS), expected)
-    assert not torch.allclose(silenced(IDS), expected)
+    assert not torch.allclose(silenced, expected)
 
     def forward_too(*_: object) -> None:  # stands for another thread
         if not between:
@@ -105,14 +106,15 @@ def test_values_weighted_by_the_map_are_the_output_of_attention() -> None:
     torch.testing.assert_close((weights @ v).transpose(1, 2).flatten(2), mixed[0], rtol=1e-4, atol=1e-5)
 
 
-def test_an_ablated_head_has_no_output_and_the_original_decoder_is_unchanged() -> None:
+def test_an_ablated_head_adds_nothing_and_the_decoder_is_unchanged() -> None:
     decoder = toy()
     before = decoder(IDS)
-    silenced = without_heads(decoder, [(1, 0)])
-    weight, width = silenced.blocks[1].attention.output.weight, decoder.config.attention.head_dim
-    assert weight[:, :width].abs().max() == 0
-    assert weight[:, width:].abs().min() > 0
-    assert silenced.embedding.weight is decoder.embedding.weight
+    silenced = copy.deepcopy(decoder)
+    width = decoder.config.attention.head_dim
+    with torch.no_grad():
+        for layer, head in ((1, 0), (0, 2), (0, 3)):
+            silenced.blocks[layer].attention.output.weight[:, head * width : (head + 1) * width] = 0.0
+    torch.testing.assert_close(trace(decoder, IDS, edit=ablated([(1, 0), (0, 2), (0, 3)])).logits, silenced(IDS))
     assert not torch.allclose(silenced(IDS), before)
     torch.testing.assert_close(decoder(IDS), before, rtol=0, atol=0)
 
@@ -121,8 +123,8 @@ def test_without_any_head_a_token_depends_on_itself_alone() -> None:
     decoder = toy()
     other = IDS.clone()
     other[:, :6] = (other[:, :6] + 1) % VOCABULARY
-    silenced = without_heads(decoder, all_heads(decoder))
-    torch.testing.assert_close(silenced(IDS)[:, 6:], silenced(other)[:, 6:])
+    one, two = (trace(decoder, ids, edit=ablated(all_heads(decoder))).logits for ids in (IDS, other))
+    torch.testing.assert_close(one[:, 6:], two[:, 6:])
     assert not torch.allclose(decoder(IDS)[:, 6:], decoder(other)[:, 6:])
 
 

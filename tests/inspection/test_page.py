@@ -138,13 +138,21 @@ def test_the_page_is_used_by_pointer_and_keyboard(live: bool, tmp_path: Path, mo
             "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0
         )
         assert tab.run("document.querySelectorAll('#layers .part').length") == 1 + 2 * 5
+        for width in (360, 1024, 1280, 1400):
+            size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+            tab.command("Emulation.setDeviceMetricsOverride", **size)
+            for shown in ("false", "true"):
+                tab.run(f"for (const each of document.querySelectorAll('details')) each.open = {shown}")
+                assert tab.run("document.documentElement.scrollWidth") <= width, (width, shown)
         before = tab.run("document.getElementById('next').textContent")
         tab.run("document.querySelector('[aria-label*=\"head 1\"]').click()")
         said = tab.run("document.getElementById('off').textContent")
         assert ("Off: layer 0 head 1" if live else "Without head 1 of layer 0") in said
         assert (tab.run("document.getElementById('next').textContent") != before) == live
+        assert tab.run("document.activeElement.getAttribute('aria-label')").startswith("layer 0, head 1: adds")
         if live:
             tab.run("document.querySelector('#off button').click()")
+            assert tab.run("document.activeElement.closest('#layers') !== null")
             assert tab.run("document.getElementById('next').textContent") == before
         tab.run("chooseBest(); document.getElementById('matrix').focus()")
         cell = tab.run("document.getElementById('cell').textContent")
@@ -160,8 +168,9 @@ def test_the_page_is_used_by_pointer_and_keyboard(live: bool, tmp_path: Path, mo
             length = tab.run("document.querySelectorAll('.chips button').length")
             tab.run("[...document.querySelectorAll('#behaviours button')].at(-1).click()")
             assert tab.run("document.querySelectorAll('.chips button').length") in (length, length + 1)
-        for width in (360, 1280, 1400):
-            size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
-            tab.command("Emulation.setDeviceMetricsOverride", **size)
-            assert tab.run("document.documentElement.scrollWidth") <= width
+        if live:  # with a part off, what was before is said of the text that is shown
+            tab.run("document.querySelector('[aria-label^=\"layer 0, head 1\"]').click()")
+            tab.run("[...document.querySelectorAll('#behaviours button')].at(-1).click()")
+            whole = tab.run("percent(read(state.readings[0].ids, new Set(), state.target).probability)")
+            assert f"{whole} before" in tab.run("document.getElementById('off').textContent")
         assert tab.problems == []

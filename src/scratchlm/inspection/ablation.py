@@ -16,10 +16,10 @@ from torch import Tensor
 from scratchlm.base.errors import UserError, raise_all
 from scratchlm.inspection.edits import Edit
 from scratchlm.inspection.heads import Head, require_head
+from scratchlm.inspection.points import LAST
 from scratchlm.inspection.prediction import Prediction, log_probability
 from scratchlm.inspection.trace import trace
 
-LAST = "ln_final.hook_out"
 ROWS = 16
 """Edited passes that are computed together."""
 Way = Literal["zero", "mean"]

@@ -1,18 +1,17 @@
-"""Attention heads: which there are, a decoder without some, and induction scores."""
+"""Attention heads: which there are, how some are ablated, and induction scores."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import torch
 from jaxtyping import Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from scratchlm.base.errors import UserError
+from scratchlm.inspection.edits import Edit
 from scratchlm.inspection.trace import attention_maps
 from scratchlm.model.decoder import Decoder
-from scratchlm.model.lora import with_own_modules
 
 Head = tuple[int, int]
 """(layer, head), both from 0."""
@@ -30,30 +29,24 @@ def require_head(decoder: Decoder, head: Head) -> None:
         raise UserError(f"head {head[1]} of layer {head[0]}: layers are 0 to {layers - 1}, heads 0 to {heads - 1}")
 
 
-@torch.no_grad()
-def without_heads(decoder: Decoder, heads: Collection[Head]) -> Decoder:
-    """Return a decoder with ablated heads: their output is zero. Other heads compute as before.
-
-    It shares the tensors of the given decoder, which is unchanged, except the output projections of ablated heads.
-    """
-    silenced, width = with_own_modules(decoder), decoder.config.attention.value_dim
-    blocks: Any = silenced.blocks
-    for layer in {layer for layer, _ in heads}:
-        output = blocks[layer].attention.output
-        output.weight = nn.Parameter(output.weight.detach().clone())
-    for layer, head in heads:
-        blocks[layer].attention.output.weight[:, head * width : (head + 1) * width] = 0.0
-    return silenced
+def ablated(heads: Collection[Head]) -> list[Edit]:
+    """Return the edits that ablate heads: their output is zero, and others compute as before."""
+    layers = sorted({layer for layer, _ in heads})
+    return [
+        Edit.zero(f"blocks.{at}.attn.hook_z", heads=[head for layer, head in heads if layer == at]) for at in layers
+    ]
 
 
 @torch.no_grad()
-def induction_scores(decoder: Decoder, ids: Int[Tensor, "B T"], period: int) -> dict[Head, float]:
+def induction_scores(
+    decoder: Decoder, ids: Int[Tensor, "B T"], period: int, edit: Sequence[Edit] = ()
+) -> dict[Head, float]:
     """Return the induction score of each head on a text that repeats every `period` tokens.
 
     It is the mean attention from each position after the first period to the position `period - 1` before it, the token
     that followed the last occurrence (Olsson et al. 2022, "In-context learning and induction heads", arXiv 2209.11895).
     """
-    maps = attention_maps(decoder, ids)
+    maps = attention_maps(decoder, ids, edit)
     places = torch.arange(period, ids.size(1))
     return {
         (layer, head): float(maps[layer][:, head, places, places - period + 1].mean())

@@ -39,6 +39,8 @@ ATTENTION = {
 }
 """Of a layer, up to what its feed-forward reads. `hook_rot_` is after rotation, `hook_z` before the output projection,
 `hook_result` a head's part of what attention adds to the stream."""
+LAST = "ln_final.hook_out"
+"""What the head reads."""
 NEURONS = {"mlp.hook_pre": "B T N", "mlp.hook_pre_linear": "B T N", "mlp.hook_post": "B T N"}
 """Before the activation (of a gated layer the gate, then what it multiplies), and what the last matrix reads."""
 EXPERTS = {"mlp.hook_expert_weights": "B T X"}
@@ -59,7 +61,7 @@ def points(decoder: Decoder) -> dict[str, str]:
         for name in _absent(decoder):
             of_layer.pop(name, None)
         names |= {f"blocks.{layer}.{name}": axes for name, axes in of_layer.items()}
-    return names | {"ln_final.hook_out": "B T D", "logits": "B T V"}
+    return names | {LAST: "B T D", "logits": "B T V"}
 
 
 def _absent(decoder: Decoder) -> list[str]:

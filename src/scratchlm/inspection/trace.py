@@ -189,13 +189,13 @@ def _require_room(decoder: Decoder, ids: Tensor, before: int) -> None:
         raise UserError(f"ids: {wrong} is not in the vocabulary of {config.vocabulary_size:,}")
 
 
-def attention_maps(model: Model, text: Text) -> list[Float[Tensor, "B H T T"]]:
+def attention_maps(model: Model, text: Text, edit: Sequence[Edit] = ()) -> list[Float[Tensor, "B H T T"]]:
     """Return the attention weights of each layer, (B, H, T, T): query by key; rows sum to 1, later keys have 0.
 
     Needs memory for B * H * T * T numbers a layer. An attention of your own that overrides `Attention.attend` is asked
     for its weights: it must be a weighted sum of the values. The model is unchanged.
     """
-    return list(trace(model, text, [PATTERN]).stack(PATTERN))
+    return list(trace(model, text, [PATTERN], edit).stack(PATTERN))
 
 
 def layer_states(model: Model, text: Text) -> list[Float[Tensor, "B T D"]]:

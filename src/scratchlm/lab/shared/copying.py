@@ -20,8 +20,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from scratchlm.data.batches import ArrayTokens
-from scratchlm.inspection.heads import Head, all_heads, induction_scores, without_heads
-from scratchlm.inspection.trace import attention_maps
+from scratchlm.inspection.edits import Edit
+from scratchlm.inspection.heads import Head, ablated, all_heads, induction_scores
+from scratchlm.inspection.trace import attention_maps, trace
 from scratchlm.lab.shared.networks import fit_windows
 from scratchlm.model.config import grouped
 from scratchlm.model.decoder import Decoder, build_decoder
@@ -103,10 +104,11 @@ def roles(induction: dict[Head, float], previous: dict[Head, float]) -> Roles:
 
 
 @torch.no_grad()
-def losses(decoder: Decoder, ids: Int[Tensor, "N T"], period: int) -> tuple[list[float], list[float]]:
+def losses(
+    decoder: Decoder, ids: Int[Tensor, "N T"], period: int, edit: Sequence[Edit] = ()
+) -> tuple[list[float], list[float]]:
     """Return the mean loss in nats of each row at the first and at the second occurrence."""
-    decoder.eval()
-    logits = decoder(ids[:, :-1]).float()
+    logits = trace(decoder, ids[:, :-1], edit=edit).logits.float()
     nats = logits.logsumexp(-1) - logits.gather(-1, ids[:, 1:, None]).squeeze(-1)
     sides = (nats[:, : period - 1], nats[:, period:])
     first, second = ([round(float(each), 9) for each in side.mean(1)] for side in sides)
@@ -139,13 +141,12 @@ def measure(decoder: Decoder, rows: int) -> dict[str, Any]:
     measured["first"], measured["second"] = losses(decoder, tested[PERIOD], PERIOD)
     measured["other.first"], measured["other.second"] = losses(decoder, tested[OTHER], OTHER)
     for role, heads in without.items():
-        ablated = without_heads(decoder, heads)
         for other, period in (("", PERIOD), ("other.", OTHER)):
             way = f"{other}without-{role}"
-            measured[f"{way}.first"], measured[way] = losses(ablated, tested[period], period)
+            measured[f"{way}.first"], measured[way] = losses(decoder, tested[period], period, ablated(heads))
     # Where a text repeats every OTHER tokens, attention PERIOD - 1 back is attention to a place, not to a token.
     measured["by-place"] = round(max(induction_scores(decoder, scored[OTHER], PERIOD).values()), 9)
-    unfed = induction_scores(without_heads(decoder, named.previous), scored[PERIOD], PERIOD)
+    unfed = induction_scores(decoder, scored[PERIOD], PERIOD, ablated(named.previous))
     measured["fed"], measured["unfed"] = (
         round(sum(of[head] for head in named.induction) / len(named.induction), 9) for of in (induction[PERIOD], unfed)
     )

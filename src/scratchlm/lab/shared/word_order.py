@@ -12,6 +12,7 @@ without a network.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,9 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from scratchlm.data.batches import Batch, Order, Tokens, WindowBatches
+from scratchlm.inspection.edits import Edit
+from scratchlm.inspection.points import LAST
+from scratchlm.inspection.trace import trace
 from scratchlm.model.attention.grouped import GroupedQueryAttention
 from scratchlm.model.config import AttentionConfig, DecoderConfig
 from scratchlm.model.decoder import Block, Decoder, initialise
@@ -144,13 +148,13 @@ def reader_nats(reader: ContextReader, windows: Int[Tensor, "N T"]) -> dict[str,
 
 
 @torch.no_grad()
-def last_nats(decoder: Decoder, windows: Int[Tensor, "N T"]) -> Float[ndarray, " N"]:
+def last_nats(decoder: Decoder, windows: Int[Tensor, "N T"], edit: Sequence[Edit] = ()) -> Float[ndarray, " N"]:
     """Return the loss in nats of each window's last token given the others."""
-    decoder.eval()
     nats = []
     for start in range(0, len(windows), EVALUATED):
         rows = windows[start : start + EVALUATED]
-        nats.append(_nats(decoder.logits(decoder.hidden(rows[:, :-1])[:, -1]), rows[:, -1]))
+        hidden = trace(decoder, rows[:, :-1], [LAST], edit)[LAST]
+        nats.append(_nats(decoder.logits(hidden[:, -1]), rows[:, -1]))
     return np.concatenate(nats)
 
 

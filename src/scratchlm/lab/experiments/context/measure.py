@@ -19,7 +19,7 @@ from torch import Tensor
 
 from scratchlm.data.batches import Tokens
 from scratchlm.data.prepared import open_data
-from scratchlm.inspection.heads import all_heads, induction_scores, without_heads
+from scratchlm.inspection.heads import ablated, all_heads, induction_scores
 from scratchlm.lab.experiments.config import ContextConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, every
 from scratchlm.lab.harness.methods import paired
@@ -123,9 +123,9 @@ def _visible(small: SmallModel, config: ContextConfig) -> dict[str, list[float]]
     context = windows.size(1) - 1
     for name, kept in (("shuffled", 0), ("far shuffled", NEAR)):
         nats[name] = last_nats(decoder, _mixed(windows, context - kept))
-    blind = without_heads(decoder, all_heads(decoder))
-    nats["no attention"] = last_nats(blind, windows)
-    nats["no attention, shuffled"] = last_nats(blind, _mixed(windows, context - 1))
+    blind = ablated(all_heads(decoder))
+    nats["no attention"] = last_nats(decoder, windows, blind)
+    nats["no attention, shuffled"] = last_nats(decoder, _mixed(windows, context - 1), blind)
     return _rounded(nats)
 
 
@@ -157,7 +157,7 @@ def _heads(small: SmallModel, config: ContextConfig) -> dict[str, list[float]]:
     decoder, windows = small.pretrained().decoder, _windows(small, config)[: config.targets // 2]
     intact = last_nats(decoder, windows)
     return _rounded(
-        {copying.name(head): last_nats(without_heads(decoder, [head]), windows) - intact for head in all_heads(decoder)}
+        {copying.name(head): last_nats(decoder, windows, ablated([head])) - intact for head in all_heads(decoder)}
     )
 
 
