@@ -36,7 +36,7 @@ from scratchlm.inspection.trace import attention_maps, layer_states, trace
 from scratchlm.lab.experiments.config import (
     AblationsConfig, ContextConfig, CrossoverConfig, FeaturesConfig, LabelEfficiencyConfig, LadderLmConfig,
     LadderRespondConfig, LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig,
-    ObjectiveConfig, PatchingConfig, ScalingConfig, TasksConfig,
+    ObjectiveConfig, PatchingConfig, ScalingConfig, TasksConfig, TwinsConfig,
 )
 from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig
@@ -1367,6 +1367,15 @@ def experiment(
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["context"], config: ContextConfig, /) -> Outcome: ...
+@overload
+def experiment(
+    name: Literal["twins"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
+    force: bool = False, vocabulary_size: int = 1024, pretraining_steps: int = 400, search_steps: int = 120,
+    targets: int = 16384,
+) -> Outcome: ...
+@overload
+def experiment(name: Literal["twins"], config: TwinsConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["patching"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,

@@ -99,6 +99,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "copy.many.first": (4, 4.8),
         "copy.books.first": (7, 12),
     },
+    "twins": {"whole.loss": (3, 6.3), "residual.loss": (3, 6.5), "feed-forward.weights": (1e5, 4e5)},
     "patching": {"right": (0.3, 1), "stream.name.0.other": (0.6, 1), "stream.before.0.other": (0, 0.2)},
 }
 HOLD = {

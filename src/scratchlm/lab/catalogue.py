@@ -47,6 +47,7 @@ EXPERIMENTS: Mapping[str, ExperimentEntry] = {
          "From which size on do language models overtake earlier methods, task by task?"),
         ("limits", configs.LimitsConfig, "Where is a model fluent but wrong?"),
         ("context", configs.ContextConfig, "How much do the tokens of the context help, and their order?"),
+        ("twins", configs.TwinsConfig, "What is each part of a model worth, if all else is equal?"),
         ("patching", configs.PatchingConfig, "Which single value decides whose pet an answer names?"),
     )
 }  # fmt: skip

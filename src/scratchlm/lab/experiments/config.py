@@ -393,3 +393,17 @@ class PatchingConfig(StorySettings):
     """Pretraining steps of the small model on stories; a batch has 8 rows of 192 tokens."""
     pairs: Annotated[int, Range(10, 10**6)] = 400
     """Pairs of people, at most."""
+
+
+@dataclass(frozen=True)
+class TwinsConfig(BookSettings):
+    """Equal models but for one part: residuals, norms, positions, warm-up, QK-norm, heads, feed-forwards."""
+
+    vocabulary_size: Vocabulary = 1024
+    """Vocabulary size of the tokenizer."""
+    pretraining_steps: Count = 400
+    """Training steps of each model."""
+    search_steps: Count = 120
+    """Training steps of each run that searches a learning rate."""
+    targets: Annotated[int, Range(512, 10**9)] = 16_384
+    """Held-out tokens of the test; as many others choose learning rates."""

@@ -123,16 +123,16 @@ def optimizer_of(kind: str, rate: float) -> OptimizerConfig:
     return MuonConfig(learning_rate=rate, adam=adam) if kind == "Muon" else adam
 
 
-def search_rates(loss: Callable[[float], float], first: float) -> dict[float, float]:
+def search_rates(loss: Callable[[float], float], first: float, factor: float = RATE_STEP) -> dict[float, float]:
     """Try three rates around the first one, and further ones until the best lies between two others."""
-    losses = {first * RATE_STEP**at: 0.0 for at in (-1, 0, 1)}
+    losses = {first * factor**at: 0.0 for at in (-1, 0, 1)}
     losses = {rate: loss(rate) for rate in losses}
     while len(losses) < MOST_RATES:
         best = min(losses, key=lambda rate: losses[rate])
         if best == min(losses):
-            losses[best / RATE_STEP] = loss(best / RATE_STEP)
+            losses[best / factor] = loss(best / factor)
         elif best == max(losses):
-            losses[best * RATE_STEP] = loss(best * RATE_STEP)
+            losses[best * factor] = loss(best * factor)
         else:
             break
     return losses

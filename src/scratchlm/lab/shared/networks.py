@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from scratchlm.generation.classrows import encode_texts
 from scratchlm.model.lora import add_adapter, freeze
 from scratchlm.model.loraconfig import LoRAConfig
 from scratchlm.model.network import SequenceModel
+from scratchlm.runs.hooks import Stateless
 from scratchlm.tokens.base import PAD, Tokenizer
 from scratchlm.training.config import AdamWConfig, OptimizerConfig, ScheduleConfig, TrainingConfig
 from scratchlm.training.fit import Hook, fit
@@ -95,6 +97,20 @@ class NetworkTexts:
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
         assert self.model is not None
         return encode_texts(self.model.tokenizer, texts, self.model.decoder.config.context)
+
+
+class Look(Stateless):
+    """A hook that notes what `look` says of a model after every so many training steps."""
+
+    name = "look"
+
+    def __init__(self, every: int, look: Callable[[int, Any], dict[str, Any]]) -> None:
+        self.every, self._look = every, look
+        self.seen: list[dict[str, Any]] = []
+
+    def __call__(self, step: int, decoder: Any) -> None:
+        """Note one evaluation."""
+        self.seen.append({"step": step, **self._look(step, decoder)})
 
 
 def fit_windows(

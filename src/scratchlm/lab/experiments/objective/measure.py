@@ -9,7 +9,7 @@ the vocabulary is spelled by the model of bytes that was trained under the same 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -26,13 +26,12 @@ from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, above, e
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.networks import fit_windows
+from scratchlm.lab.shared.networks import Look, fit_windows
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import pieces_of_books
 from scratchlm.lab.shared.spelling import CONTEXT, byte_losses, known_word_mass, unknown_spans
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.pretraining.depth_scaling import at_depth
-from scratchlm.runs.hooks import Stateless
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.simple import CharacterTokenizer, SymbolTokenizer, WordTokenizer
@@ -139,20 +138,6 @@ def run(config: ObjectiveConfig, steps: Steps, out: Findings) -> None:
     ]
 
 
-class _Look(Stateless):
-    """A hook that records loss and a sample during training."""
-
-    name = "look"
-
-    def __init__(self, every: int, look: Callable[[int, Decoder], dict[str, Any]]) -> None:
-        self.every, self._look = every, look
-        self.seen: list[dict[str, Any]] = []
-
-    def __call__(self, step: int, decoder: Decoder) -> None:
-        """Record one evaluation."""
-        self.seen.append({"step": step, **self._look(step, decoder)})
-
-
 def build(kind: str, data: Data, config: ObjectiveConfig) -> tuple[Decoder, TrainingConfig]:
     """Build the model of a kind of token with random weights; return it with its training, except the steps."""
     shape, training = at_depth(config.depth)
@@ -184,7 +169,7 @@ def _train(kind: str, condition: str, data: Data, config: ObjectiveConfig) -> di
     steps = steps_of(kind, condition, data, config)
     training = replace(training, steps=steps, schedule=ScheduleConfig(warmup_steps=min(20, steps // 5)))
     watched = (kind, condition) == ("sub-words", "steps")
-    hook = _Look(max(1, steps // LOOKS), partial(_look, tokenizer=tokenizer, tested=tested, config=config))
+    hook = Look(max(1, steps // LOOKS), partial(_look, tokenizer=tokenizer, tested=tested, config=config))
     fit_windows(decoder, ArrayTokens(data.learned[kind]), training, config.seed, [hook] if watched else [])
     made = {
         "steps": steps,

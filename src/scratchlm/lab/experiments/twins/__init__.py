@@ -1,0 +1,1 @@
+"""`experiment twins`: one part of a model is removed, and all else stays equal."""
