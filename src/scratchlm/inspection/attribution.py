@@ -47,7 +47,7 @@ class Attribution:
         return self.embedding + self.rest + float(parts)
 
 
-def undivided(norm: nn.Module) -> Callable[[Tensor], Tensor]:
+def without_divisor(norm: nn.Module) -> Callable[[Tensor], Tensor]:
     """Return what a norm does with an addend apart from its divisor. Raises `UserError` for a norm of another kind."""
     if isinstance(norm, nn.Identity):
         return lambda part: part
@@ -65,7 +65,7 @@ def held(norm: nn.Module, x: Float[Tensor, "*batch D"]) -> tuple[Callable[[Tenso
 
     `norm(x)` is the sum of that over the addends, and the bias. Raises `UserError` for a norm of another kind.
     """
-    apply, bias, divisor = undivided(norm), x.new_zeros(x.size(-1)), x.new_ones(())
+    apply, bias, divisor = without_divisor(norm), x.new_zeros(x.size(-1)), x.new_ones(())
     if isinstance(norm, RMSNorm):
         divisor = (x.square().mean(-1, keepdim=True) + norm.eps).sqrt()
     if isinstance(norm, LayerNorm):

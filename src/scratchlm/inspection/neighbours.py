@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from scratchlm.base.errors import UserError
-from scratchlm.inspection.attribution import output_matrix, undivided
+from scratchlm.inspection.attribution import output_matrix, without_divisor
 from scratchlm.inspection.points import points
 from scratchlm.model.decoder import Block, Decoder
 
@@ -68,7 +68,7 @@ def neuron_tokens(decoder: Decoder, layer: int, neuron: int, count: int = 10) ->
     _require_neuron(vectors, neuron)
     block = decoder.blocks[layer]
     assert isinstance(block, Block)
-    vector = undivided(decoder.final_norm)(undivided(block.feed_forward_out_norm)(vectors[neuron]))
+    vector = without_divisor(decoder.final_norm)(without_divisor(block.feed_forward_out_norm)(vectors[neuron]))
     scores = decoder.head_weight.float() @ vector
     scores -= scores.mean()
     best, worst = scores.topk(min(count, len(scores))), (-scores).topk(min(count, len(scores)))

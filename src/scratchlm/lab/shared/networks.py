@@ -99,7 +99,7 @@ class NetworkTexts:
         return encode_texts(self.model.tokenizer, texts, self.model.decoder.config.context)
 
 
-class Look(Stateless):
+class Evaluations(Stateless):
     """A hook that notes what `look` says of a model after every so many training steps."""
 
     name = "look"

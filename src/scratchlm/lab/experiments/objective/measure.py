@@ -26,7 +26,7 @@ from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, above, e
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.networks import Look, fit_windows
+from scratchlm.lab.shared.networks import Evaluations, fit_windows
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import pieces_of_books
 from scratchlm.lab.shared.spelling import CONTEXT, byte_losses, known_word_mass, unknown_spans
@@ -169,7 +169,7 @@ def _train(kind: str, condition: str, data: Data, config: ObjectiveConfig) -> di
     steps = steps_of(kind, condition, data, config)
     training = replace(training, steps=steps, schedule=ScheduleConfig(warmup_steps=min(20, steps // 5)))
     watched = (kind, condition) == ("sub-words", "steps")
-    hook = Look(max(1, steps // LOOKS), partial(_look, tokenizer=tokenizer, tested=tested, config=config))
+    hook = Evaluations(max(1, steps // LOOKS), partial(_look, tokenizer=tokenizer, tested=tested, config=config))
     fit_windows(decoder, ArrayTokens(data.learned[kind]), training, config.seed, [hook] if watched else [])
     made = {
         "steps": steps,

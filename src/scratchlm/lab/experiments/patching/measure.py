@@ -48,7 +48,7 @@ SCORES = {"other": "the other's pet", "same": "the own pet", "share": "way to th
 
 
 @dataclass(frozen=True)
-class Asked:
+class PetQuestion:
     """A question and its answer up to the pet."""
 
     fact: Fact
@@ -77,16 +77,16 @@ def run(config: PatchingConfig, steps: Steps, out: Findings) -> None:
     ]
 
 
-def asked_of(model: LanguageModel, fact: Fact) -> Asked:
+def asked_of(model: LanguageModel, fact: Fact) -> PetQuestion:
     """Return the question about a pet with the answer up to the pet, as the model reads them."""
     template = model.saved.template
     assert template is not None, "the model was fine-tuned to answer"
     begun = statement(fact).partition(f" {fact.value}")[0]
     question = template.render(conversation_of(phrasings(fact)[0]), reply=True).ids
-    return Asked(fact, (*question, *model.tokenizer.encode(begun)), len(question))
+    return PetQuestion(fact, (*question, *model.tokenizer.encode(begun)), len(question))
 
 
-def pairs(model: LanguageModel, most: int, seed: int) -> tuple[list[tuple[Asked, Asked]], list[float]]:
+def pairs(model: LanguageModel, most: int, seed: int) -> tuple[list[tuple[PetQuestion, PetQuestion]], list[float]]:
     """Return pairs of questions that the model answers rightly, and for every question whether it does."""
     facts = [fact for fact in storyworld.build_world().facts() if fact.attribute == "pet" and fact.in_stories]
     asked = [asked_of(model, fact) for fact in facts]
@@ -107,7 +107,7 @@ def first_token(model: LanguageModel, fact: Fact) -> int:
     return int(model.tokenizer.encode(f" {fact.value}")[0])
 
 
-def places_of(one: Asked, other: Asked) -> dict[str, int]:
+def places_of(one: PetQuestion, other: PetQuestion) -> dict[str, int]:
     """Return the positions of `PLACES`: the last ones at which the texts differ, in the question and in the answer."""
     differing = [at for at, (a, b) in enumerate(zip(one.ids, other.ids, strict=True)) if a != b]
     answered = [at for at in differing if at >= one.reply]

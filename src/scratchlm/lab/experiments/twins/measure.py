@@ -25,7 +25,7 @@ from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.frozen import search_rates
-from scratchlm.lab.shared.networks import Look, fit_windows
+from scratchlm.lab.shared.networks import Evaluations, fit_windows
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import prepare_text
 from scratchlm.model.attention.base import AttentionContext
@@ -59,7 +59,7 @@ class Twin:
     training: Callable[[TrainingConfig], TrainingConfig] = lambda training: training
 
 
-class Chained(Block):
+class BlockWithoutResidual(Block):
     """A block whose branches take the place of the stream instead of being added to it."""
 
     def forward(self, x: Stream, context: AttentionContext) -> Stream:
@@ -75,22 +75,22 @@ class Nothing(nn.Module):
         return x * 0.0
 
 
-def chain(decoder: Decoder) -> None:
+def remove_residuals(decoder: Decoder) -> None:
     """Take the residual connections out."""
     for number, block in enumerate(list(decoder.blocks)):
-        chained = Chained(decoder.config, number)
-        chained.load_state_dict(block.state_dict())
-        decoder.blocks[number] = chained
+        block_without = BlockWithoutResidual(decoder.config, number)
+        block_without.load_state_dict(block.state_dict())
+        decoder.blocks[number] = block_without
 
 
-def unnorm(decoder: Decoder) -> None:
+def remove_norms(decoder: Decoder) -> None:
     """Take the norms of the stream out; those of queries and keys stay."""
     for block in decoder.blocks:
         block.attention_norm = block.feed_forward_norm = nn.Identity()
     decoder.set_submodule("final_norm", nn.Identity())
 
 
-def attend_alone(decoder: Decoder) -> None:
+def remove_feed_forwards(decoder: Decoder) -> None:
     """Take the feed-forwards out, with their norms."""
     for block in decoder.blocks:
         block.feed_forward_norm, block.feed_forward = nn.Identity(), Nothing()
@@ -109,17 +109,17 @@ def same_size(shape: DecoderConfig) -> int:
 
 TWINS: Mapping[str, Twin] = {
     "whole": Twin("nothing: the whole model"),
-    "residual": Twin("residual connections", change=chain),
-    "norm": Twin("norms", change=unnorm),
+    "residual": Twin("residual connections", change=remove_residuals),
+    "norm": Twin("norms", change=remove_norms),
     "positions": Twin("positions", lambda shape: replace(shape, positions=NoPositionsConfig())),
     "warm-up": Twin("warm-up", training=lambda training: replace(
         training, schedule=replace(training.schedule, warmup_steps=0))),
     "qk-norm": Twin("norms of queries and keys",
                     lambda shape: replace(shape, attention=replace(grouped(shape), qk_norm=False))),
     "heads": Twin("all heads but one, as wide as all", with_heads(1, WIDTH)),
-    "feed-forward": Twin("feed-forwards", change=attend_alone),
+    "feed-forward": Twin("feed-forwards", change=remove_feed_forwards),
     "more-attention": Twin("feed-forwards, for wider heads",
-                           lambda shape: with_heads(HEADS, same_size(shape))(shape), attend_alone),
+                           lambda shape: with_heads(HEADS, same_size(shape))(shape), remove_feed_forwards),
 }  # fmt: skip
 """The models, by the part that is removed."""
 
@@ -159,7 +159,9 @@ def trained(twin: Twin, text: Text, steps: int, factor: float, seed: int) -> tup
     training = replace(recipe, steps=steps, batch_size=ROWS, sequence_length=LENGTH, optimizer=optimizer,
                        schedule=schedule)  # fmt: skip
     watched = ArrayTokens(text.test.read(0, min(WATCHED, len(text.test))))
-    look = Look(max(1, steps // LOOKS), lambda _, each: {"loss": round(float(text.nats(each, watched).mean()), 9)})
+    look = Evaluations(
+        max(1, steps // LOOKS), lambda _, each: {"loss": round(float(text.nats(each, watched).mean()), 9)}
+    )
     try:
         fit_windows(decoder, text.train, twin.training(training), seed, [look])
     except DivergenceError:
