@@ -163,10 +163,10 @@ def trained(twin: Twin, text: Text, steps: int, factor: float, seed: int) -> tup
         max(1, steps // LOOKS), lambda _, each: {"loss": round(float(text.nats(each, watched).mean()), 9)}
     )
     try:
-        fit_windows(decoder, text.train, twin.training(training), seed, [look])
+        fit_windows(decoder, text.train, twin.training(training), seed, [curve])
     except DivergenceError:
-        return built(twin, text.tokenizer.vocabulary_size, seed), look.seen
-    return decoder, look.seen
+        return built(twin, text.tokenizer.vocabulary_size, seed), curve.seen
+    return decoder, curve.seen
 
 
 def searched(twin: Twin, text: Text, config: TwinsConfig) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def report(out: Findings, results: Mapping[str, Mapping[str, Any]]) -> None:
     header = ["removed", "weights", "learning rate, times the recipe's", "nats per token", "more than the whole model"]
     out.table("Models that lack a part, each at its best learning rate", header, rows)
     lines = {
-        TWINS[key].name: ([look["step"] for look in each["curve"]], [look["loss"] for look in each["curve"]])
+        TWINS[key].name: ([at["step"] for at in each["curve"]], [at["loss"] for at in each["curve"]])
         for key, each in results.items()
     }
     out.curves("Loss on held-out text while training", "training steps", "nats per token", lines)
