@@ -159,9 +159,11 @@ def trained(twin: Twin, text: Text, steps: int, factor: float, seed: int) -> tup
     training = replace(recipe, steps=steps, batch_size=ROWS, sequence_length=LENGTH, optimizer=optimizer,
                        schedule=schedule)  # fmt: skip
     watched = ArrayTokens(text.test.read(0, min(WATCHED, len(text.test))))
-    look = Evaluations(
-        max(1, steps // LOOKS), lambda _, each: {"loss": round(float(text.nats(each, watched).mean()), 9)}
-    )
+
+    def loss(step: int, model: Decoder) -> dict[str, float]:
+        return {"loss": round(float(text.nats(model, watched).mean()), 9)}
+
+    curve = Evaluations(max(1, steps // LOOKS), loss)
     try:
         fit_windows(decoder, text.train, twin.training(training), seed, [curve])
     except DivergenceError:
