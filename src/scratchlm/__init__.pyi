@@ -34,8 +34,8 @@ from scratchlm.inspection.look import Look
 from scratchlm.inspection.parameters import Inspected
 from scratchlm.inspection.trace import attention_maps, layer_states, trace
 from scratchlm.lab.experiments.config import (
-    AblationsConfig, ContextConfig, CrossoverConfig, FeaturesConfig, LabelEfficiencyConfig, LadderLmConfig,
-    LadderRespondConfig, LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig,
+    AblationsConfig, AttentionKindsConfig, ContextConfig, CrossoverConfig, FeaturesConfig, LabelEfficiencyConfig,
+    LadderLmConfig, LadderRespondConfig, LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig,
     ObjectiveConfig, PatchingConfig, ScalingConfig, TasksConfig, TwinsConfig,
 )
 from scratchlm.lab.harness.outcome import Outcome
@@ -1376,6 +1376,15 @@ def experiment(
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["twins"], config: TwinsConfig, /) -> Outcome: ...
+@overload
+def experiment(
+    name: Literal["attention-kinds"], *, out: str | Path | None = None, data: str | Path | None = None,
+    full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
+    threads: int | None = None, force: bool = False, vocabulary_size: int = 1024, pretraining_steps: int = 400,
+    search_steps: int = 120, targets: int = 16384,
+) -> Outcome: ...
+@overload
+def experiment(name: Literal["attention-kinds"], config: AttentionKindsConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["patching"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,

@@ -100,6 +100,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "copy.books.first": (7, 12),
     },
     "twins": {"whole.loss": (3, 6.3), "residual.loss": (3, 6.5), "feed-forward.weights": (1e5, 4e5)},
+    "attention-kinds": {"multi-head.loss": (3, 6.3), "delta.loss": (3, 6.3), "delta.bytes.4096": (30464, 30464)},
     "patching": {"right": (0.3, 1), "stream.name.0.other": (0.6, 1), "stream.before.0.other": (0, 0.2)},
 }
 HOLD = {
@@ -112,6 +113,8 @@ HOLD = {
     "ladder-understand": {"half-stay-unanswered"},
     "objective": {"begins-by-guessing", "sub-words-win"},
     "context": {"attention-carries-context"},
+    "twins": {"residuals-help"},
+    "attention-kinds": {"sizes-are-alike", "memory-need-not-grow"},
 }
 
 

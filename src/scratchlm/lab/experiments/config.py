@@ -407,3 +407,8 @@ class TwinsConfig(BookSettings):
     """Training steps of each run that searches a learning rate."""
     targets: Annotated[int, Range(512, 10**9)] = 16_384
     """Held-out tokens of the test; as many others choose learning rates."""
+
+
+@dataclass(frozen=True)
+class AttentionKindsConfig(TwinsConfig):
+    """Kinds of attention at equal parameters: multi-head, grouped-query, latent, windowed, Gated DeltaNet."""
