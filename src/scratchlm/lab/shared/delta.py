@@ -1,4 +1,4 @@
-"""Gated DeltaNet: attention without a growing cache, a memory of fixed size that is written by the gated delta rule.
+"""Gated DeltaNet: a recurrent net in the place of attention, with a memory that is written by the gated delta rule.
 
 Yang et al. 2024, "Gated Delta Networks" (arXiv 2412.06464). Each head keeps a matrix that maps keys to values. A new
 token makes it fade, takes away what it holds for the new key, and writes the new value in its place. `delta_rule` does

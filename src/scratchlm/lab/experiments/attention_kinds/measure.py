@@ -1,7 +1,7 @@
 """`experiment attention-kinds`: loss, memory and speed of five kinds of attention at equal parameters.
 
 Multi-head, grouped-query, latent and windowed attention, and Gated DeltaNet (`shared/delta.py`), in small models that
-are otherwise the same, on the same batches; a search finds the learning rate of each (`shared/trials.py`). Memory is
+are otherwise the same, on the same batches; a search finds the learning rate of each (`shared/variants.py`). Memory is
 what a cache must keep of a text in fp32. Speeds are clocked on this machine, one text at a time, without compilation.
 """
 
@@ -24,7 +24,7 @@ from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.delta import REACH, GatedDeltaNet
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import prepare_text
-from scratchlm.lab.shared.trials import FACTOR, Trial, TrialText, curve_of, search_factor, train_trial
+from scratchlm.lab.shared.variants import FACTOR, Variant, VariantText, curve_of, search_factor, train_variant
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import AttentionChoice, AttentionConfig, LatentAttentionConfig
 from scratchlm.model.decoder import Block, Decoder, build_decoder
@@ -70,14 +70,14 @@ def make_delta(vocabulary_size: int, seed: int) -> Decoder:
     return decoder
 
 
-KINDS: Mapping[str, Trial] = {
-    "multi-head": Trial("multi-head", making(AttentionConfig(HEADS, HEADS, WIDTH // HEADS))),
-    "grouped": Trial("grouped-query, half the key-value heads", making(AttentionConfig(HEADS, HEADS // 2, 32))),
-    "latent": Trial("latent", making(LatentAttentionConfig(HEADS, 48, None, 24, 8, 24))),
-    "windowed": Trial(
+KINDS: Mapping[str, Variant] = {
+    "multi-head": Variant("multi-head", making(AttentionConfig(HEADS, HEADS, WIDTH // HEADS))),
+    "grouped": Variant("grouped-query, half the key-value heads", making(AttentionConfig(HEADS, HEADS // 2, 32))),
+    "latent": Variant("latent", making(LatentAttentionConfig(HEADS, 48, None, 24, 8, 24))),
+    "windowed": Variant(
         f"multi-head, a window of {WINDOW}", making(AttentionConfig(HEADS, HEADS, WIDTH // HEADS, window=WINDOW))
     ),
-    "delta": Trial("Gated DeltaNet", make_delta),
+    "delta": Variant("Gated DeltaNet", make_delta),
 }
 
 
@@ -114,13 +114,13 @@ def speeds(decoder: Decoder) -> dict[str, float]:
 def run(config: AttentionKindsConfig, steps: Steps, out: Findings) -> None:
     """Search the learning rate of each kind, train it, and test it."""
     size = max(1_000_000, 5 * config.pretraining_steps * ROWS * LENGTH)
-    text = TrialText(prepare_text(config.books, size, config.vocabulary_size, steps.shared), config.targets, LENGTH)
+    text = VariantText(prepare_text(config.books, size, config.vocabulary_size, steps.shared), config.targets, LENGTH)
     results: dict[str, dict[str, Any]] = {}
     for key, kind in KINDS.items():
         best = steps.shared.once(f"search {key}", search_factor, kind, text, ROWS, config.search_steps, config.seed)
 
-        def work(kind: Trial = kind, factor: float = best["factor"]) -> dict[str, Any]:
-            decoder, seen = train_trial(kind, text, ROWS, config.pretraining_steps, factor, config.seed)
+        def work(kind: Variant = kind, factor: float = best["factor"]) -> dict[str, Any]:
+            decoder, seen = train_variant(kind, text, ROWS, config.pretraining_steps, factor, config.seed)
             kept = {str(length): cache_bytes(decoder, length) for length in TEXTS}
             weights = decoder.parameter_count()
             return {"weights": weights, "kept": kept, "curve": seen, "blocks": text.blocks(decoder), **speeds(decoder)}

@@ -1,6 +1,6 @@
 """`experiment twins`: models that differ in one part alone, trained on the same batches from the same seed.
 
-A search finds the learning rate of each twin (`shared/trials.py`), because what is removed also changes which rate is
+A search finds the learning rate of each twin (`shared/variants.py`), because what is removed also changes which rate is
 best. No branch begins at zero, without which a model without residuals would stay at zero.
 """
 
@@ -21,7 +21,7 @@ from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import prepare_text
-from scratchlm.lab.shared.trials import FACTOR, Trial, TrialText, curve_of, search_factor, train_trial
+from scratchlm.lab.shared.variants import FACTOR, Variant, VariantText, curve_of, search_factor, train_variant
 from scratchlm.model.attention.base import AttentionContext
 from scratchlm.model.config import DecoderConfig, NoPositionsConfig, grouped
 from scratchlm.model.decoder import Block, Decoder, build_decoder
@@ -97,18 +97,18 @@ def making(
     return make
 
 
-TWINS: Mapping[str, Trial] = {
-    "whole": Trial("nothing: the whole model", making()),
-    "residual": Trial("residual connections", making(change=remove_residuals)),
-    "norm": Trial("norms", making(change=remove_norms)),
-    "positions": Trial("positions", making(lambda shape: replace(shape, positions=NoPositionsConfig()))),
-    "warm-up": Trial("warm-up", making(), lambda training: replace(
+TWINS: Mapping[str, Variant] = {
+    "whole": Variant("nothing: the whole model", making()),
+    "residual": Variant("residual connections", making(change=remove_residuals)),
+    "norm": Variant("norms", making(change=remove_norms)),
+    "positions": Variant("positions", making(lambda shape: replace(shape, positions=NoPositionsConfig()))),
+    "warm-up": Variant("warm-up", making(), lambda training: replace(
         training, schedule=replace(training.schedule, warmup_steps=0))),
-    "qk-norm": Trial("norms of queries and keys", making(
+    "qk-norm": Variant("norms of queries and keys", making(
         lambda shape: replace(shape, attention=replace(grouped(shape), qk_norm=False)))),
-    "heads": Trial("all heads but one, as wide as all", making(lambda shape: with_heads(shape, 1, WIDTH))),
-    "feed-forward": Trial("feed-forwards", making(change=remove_feed_forwards)),
-    "more-attention": Trial("feed-forwards, for wider heads", making(
+    "heads": Variant("all heads but one, as wide as all", making(lambda shape: with_heads(shape, 1, WIDTH))),
+    "feed-forward": Variant("feed-forwards", making(change=remove_feed_forwards)),
+    "more-attention": Variant("feed-forwards, for wider heads", making(
         lambda shape: with_heads(shape, HEADS, width_alone()), remove_feed_forwards)),
 }  # fmt: skip
 """The models, by the part that is removed."""
@@ -117,13 +117,13 @@ TWINS: Mapping[str, Trial] = {
 def run(config: TwinsConfig, steps: Steps, out: Findings) -> None:
     """Search the learning rate of each twin, train it, and test it."""
     size = max(1_000_000, 5 * config.pretraining_steps * ROWS * LENGTH)
-    text = TrialText(prepare_text(config.books, size, config.vocabulary_size, steps.shared), config.targets, LENGTH)
+    text = VariantText(prepare_text(config.books, size, config.vocabulary_size, steps.shared), config.targets, LENGTH)
     results: dict[str, dict[str, Any]] = {}
     for key, twin in TWINS.items():
         best = steps.shared.once(f"search {key}", search_factor, twin, text, ROWS, config.search_steps, config.seed)
 
-        def work(twin: Trial = twin, factor: float = best["factor"]) -> dict[str, Any]:
-            decoder, seen = train_trial(twin, text, ROWS, config.pretraining_steps, factor, config.seed)
+        def work(twin: Variant = twin, factor: float = best["factor"]) -> dict[str, Any]:
+            decoder, seen = train_variant(twin, text, ROWS, config.pretraining_steps, factor, config.seed)
             return {"weights": decoder.parameter_count(), "curve": seen, "blocks": text.blocks(decoder)}
 
         results[key] = {**best, **steps.once(f"train {key}", work)}

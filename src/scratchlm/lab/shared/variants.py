@@ -1,4 +1,4 @@
-"""Trials: small models that differ in one thing, trained on the same batches, each at its best learning rate.
+"""Variants: small models that differ in one thing, trained on the same batches, each at its best learning rate.
 
 The rates of Muon and AdamW are multiplied by one factor, which a search finds on validation text. A run that diverges
 counts as one that guesses.
@@ -34,7 +34,7 @@ FACTOR = 2.0
 
 
 @dataclass(frozen=True)
-class Trial:
+class Variant:
     """A model to train."""
 
     name: str
@@ -43,7 +43,7 @@ class Trial:
     training: Callable[[TrainingConfig], TrainingConfig] = lambda training: training
 
 
-class TrialText:
+class VariantText:
     """The text of a folder: half of what is held out chooses learning rates, the other half is the test."""
 
     def __init__(self, data: Path, targets: int, length: int) -> None:
@@ -63,11 +63,11 @@ class TrialText:
         return [round(float(each.mean()), 9) for each in np.array_split(nats, max(2, len(nats) // BLOCK))]
 
 
-def train_trial(
-    trial: Trial, text: TrialText, rows: int, steps: int, factor: float, seed: int
+def train_variant(
+    variant: Variant, text: VariantText, rows: int, steps: int, factor: float, seed: int
 ) -> tuple[Decoder, Sequence[dict[str, Any]]]:
     """Train a model; return it and its losses during training, fewer of one that diverged."""
-    decoder = trial.make(text.tokenizer.vocabulary_size, seed)
+    decoder = variant.make(text.tokenizer.vocabulary_size, seed)
     recipe = load_recipe("default").training
     optimizer = recipe.optimizer
     assert isinstance(optimizer, MuonConfig)
@@ -84,17 +84,17 @@ def train_trial(
 
     curve = Evaluations(max(1, steps // LOOKS), loss)
     try:
-        fit_windows(decoder, text.train, trial.training(training), seed, [curve])
+        fit_windows(decoder, text.train, variant.training(training), seed, [curve])
     except DivergenceError:
-        return trial.make(text.tokenizer.vocabulary_size, seed), curve.seen
+        return variant.make(text.tokenizer.vocabulary_size, seed), curve.seen
     return decoder, curve.seen
 
 
-def search_factor(trial: Trial, text: TrialText, rows: int, steps: int, seed: int) -> dict[str, Any]:
+def search_factor(variant: Variant, text: VariantText, rows: int, steps: int, seed: int) -> dict[str, Any]:
     """Return the factor of the learning rates with the lowest validation loss, and all that were tried."""
 
     def loss(factor: float) -> float:
-        decoder, _ = train_trial(trial, text, rows, steps, factor, seed)
+        decoder, _ = train_variant(variant, text, rows, steps, factor, seed)
         return round(float(text.nats(decoder, text.valid).mean()), 9)
 
     tried = search_rates(loss, 1.0, FACTOR)
