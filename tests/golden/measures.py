@@ -38,7 +38,6 @@ EXPORTS = ("hf", "gguf", "peft")
 EXPERIMENTS = (
     *("ladder-spam", "ladder-lm", "ladder-translate", "ladder-understand", "ladder-respond", "label-efficiency"),
     *("ablations", "objective", "scaling", "features", "tasks", "crossover", "limits", "context"),
-    *("twins", "attention-kinds", "patching"),
 )
 
 
