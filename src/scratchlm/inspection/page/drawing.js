@@ -207,7 +207,9 @@ function drawMap(place, { ids, places, near, share }, own, name) {
   const points = ids.map((id, at) => {
     const text = document.createElementNS(space, "text");
     text.textContent = spelled(name(id));
-    text.setAttribute("x", edge + ((places[at][0] - left) / (right - left || 1)) * (width - 2 * edge));
+    const x = edge + ((places[at][0] - left) / (right - left || 1)) * (width - 2 * edge);
+    text.setAttribute("x", x);
+    text.style.textAnchor = x < 2 * edge ? "start" : x > width - 2 * edge ? "end" : "middle"; // long ones stay inside
     text.setAttribute("y", height - edge - ((places[at][1] - low) / (high - low || 1)) * (height - 2 * edge));
     text.setAttribute("class", own.has(id) ? "own" : "");
     text.setAttribute("tabindex", at ? "-1" : "0");

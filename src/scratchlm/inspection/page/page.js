@@ -256,6 +256,7 @@ function setUpMore() {
   const own = new Set(data.readings.flatMap(({ ids, target }) => [...ids, target]));
   drawMap(inside("part-map"), data.map, own, name);
   element("tables").append(...data.panels.map(drawTable));
+  element("step-more").append(...data.weights.map(drawTable));
 }
 
 const TOUR = [

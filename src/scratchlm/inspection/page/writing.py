@@ -23,6 +23,7 @@ from scratchlm.inspection.neighbours import embedding_map, nearest_tokens
 from scratchlm.inspection.panels import Panel, heads_panel, losses_panel, neurons_panel, patching_panel
 from scratchlm.inspection.points import points
 from scratchlm.inspection.prediction import Prediction
+from scratchlm.inspection.spectra import spectra
 from scratchlm.weights.html.writing import file_of, filled, model_for_scripts
 
 HERE, THERE = "scratchlm.inspection.page", "scratchlm.weights.html"
@@ -40,6 +41,8 @@ NEXT, MAPPED, NEAR = 10, 120, 6
 """Likeliest tokens that are shown, tokens on the map, neighbours of each."""
 WORDS = 12
 """Most words of a text in the title."""
+AS_TABLES = ("losses", "tuned_lens", "paths", "features")
+"""Views that a page shows as the terminal does."""
 BEHAVIOURS = (
     (
         "Copying", " the red hat and a blue key . the red hat and a blue",
@@ -77,7 +80,8 @@ def write_page(seen: Prediction, source: Prediction | None, panels: Mapping[str,
         "map": _map(seen, readings),
         "neurons": _neurons(seen),
         "patch": None if source is None else dict((panels.get("patch") or patching_panel(seen, source)).data),
-        "panels": [_table(panels[name]) for name in ("tuned_lens", "features") if name in panels],
+        "panels": [_table(panels[name]) for name in AS_TABLES if name in panels],
+        "weights": _weights(seen),
     }  # fmt: skip
     data["names"] = {} if live is not None else _names(seen, data)
     script = "\n".join(file_of(*each) for each in SCRIPTS)
@@ -208,6 +212,17 @@ def _neurons(seen: Prediction) -> list[dict[str, Any]]:
 
 def _table(panel: Panel) -> dict[str, Any]:
     return {"title": panel.title, "sentence": panel.sentence, "columns": panel.columns, "rows": panel.rows}
+
+
+def _weights(seen: Prediction) -> list[dict[str, Any]]:
+    """Return a table of the sizes of a small model's matrices; of a larger one they take too long."""
+    if seen.decoder.parameter_count() > LIVE:
+        return []
+    sizes = [(each.name, each.norm, each.largest, each.stable_rank) for each in spectra(seen.decoder)]
+    rows = [[name, *(f"{size:.3g}" for size in of)] for name, *of in sizes]
+    sentence = "The stable rank says how many directions of a matrix count, from 1 to its smaller side."
+    columns = ["matrix", "root mean square", "largest singular value", "stable rank"]
+    return [{"title": "Sizes of the weights", "sentence": sentence, "columns": columns, "rows": rows}]
 
 
 def _names(seen: Prediction, data: Mapping[str, Any]) -> dict[int, str]:
