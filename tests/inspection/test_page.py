@@ -171,6 +171,6 @@ def test_the_page_is_used_by_pointer_and_keyboard(live: bool, tmp_path: Path, mo
         if live:  # with a part off, what was before is said of the text that is shown
             tab.run("document.querySelector('[aria-label^=\"layer 0, head 1\"]').click()")
             tab.run("[...document.querySelectorAll('#behaviours button')].at(-1).click()")
-            whole = tab.run("percent(read(state.readings[0].ids, new Set(), state.target).probability)")
-            assert f"{whole} before" in tab.run("document.getElementById('off').textContent")
+            intact = tab.run("percent(read(state.readings[0].ids, new Set(), state.target).probability)")
+            assert f"{intact} before" in tab.run("document.getElementById('off').textContent")
         assert tab.problems == []

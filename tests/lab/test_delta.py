@@ -55,13 +55,13 @@ def test_a_value_that_is_written_is_read_again_and_replaced() -> None:
 @torch.no_grad()
 def test_a_cache_continues_a_text_in_memory_that_does_not_grow() -> None:
     own = decoder()
-    whole = own(IDS)
+    expected = own(IDS)
     cache = KVCache(IDS.size(1))
     first = own(IDS[:, :7], cache)
     attention = own.attentions[0]
     taken = cache.of(attention, DeltaMemory).nbytes
     rest = [own(IDS[:, at : at + 1], cache) for at in range(7, IDS.size(1))]
-    torch.testing.assert_close(torch.cat([first, *rest], 1), whole, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(torch.cat([first, *rest], 1), expected, rtol=1e-4, atol=1e-4)
     assert cache.of(attention, DeltaMemory).nbytes == taken == 4 * 2 * (2 * 8 * 6 + 3 * 2 * (2 * 8 + 6))
 
 

@@ -36,16 +36,16 @@ def blocks(decoder: Decoder) -> list[Block]:
 
 @torch.no_grad()
 def test_a_twin_without_residuals_hands_on_what_its_branches_make() -> None:
-    whole, twin = (TWINS[key].make(VOCABULARY, 0) for key in ("whole", "residual"))
-    assert all(torch.equal(one, other) for one, other in zip(whole.parameters(), twin.parameters(), strict=True))
+    full, twin = (TWINS[key].make(VOCABULARY, 0) for key in ("whole", "residual"))
+    assert all(torch.equal(one, other) for one, other in zip(full.parameters(), twin.parameters(), strict=True))
     streams: list[torch.Tensor] = []
-    for block in (*blocks(whole), *blocks(twin)):
+    for block in (*blocks(full), *blocks(twin)):
         block.attention.register_forward_hook(lambda part, inputs, output: streams.append(output))
         block.feed_forward.register_forward_hook(lambda part, inputs, output: streams.append(output))
         block.register_forward_hook(lambda part, inputs, output: streams.append(output))
-    whole(IDS)
+    full(IDS)
     attended, added, end = streams[:3]
-    torch.testing.assert_close(end, whole.embedding(IDS) + attended + added)
+    torch.testing.assert_close(end, full.embedding(IDS) + attended + added)
     streams.clear()
     twin(IDS)
     assert torch.equal(streams[2], streams[1])
@@ -91,9 +91,9 @@ def test_a_cache_takes_the_bytes_that_are_reported(key: str, tmp_path: Path) -> 
         if parameter.dim() == 2:
             parameter.normal_(0, 0.05, generator=torch.Generator().manual_seed(1))
     cache = KVCache(256)
-    whole = decoder(IDS)
+    expected = decoder(IDS)
     split = torch.cat([decoder(IDS[:, :20], cache), decoder(IDS[:, 20:], cache)], 1)
-    torch.testing.assert_close(split, whole, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(split, expected, rtol=1e-4, atol=1e-4)
     one = cache_bytes(decoder, 1)
     grows = {length: cache_bytes(decoder, length) for length in (8, 32, *TEXTS)}
     if key == "delta":

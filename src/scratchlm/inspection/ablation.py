@@ -94,17 +94,23 @@ def require_alike(prediction: Prediction, source: Prediction) -> None:
     if prediction.target == source.target:
         problems.append(f"patching: both texts go on with {own!r}; give texts that differ in what comes next")
     raise_all(problems)
-    base, whole = (lead(each.logits, prediction, source) for each in (prediction, source))
-    if not float(base) < 0 < float(whole):
+    first, last = (float(lead(each.logits, prediction, source)) for each in (prediction, source))
+    if not first < 0 < last:
         raise UserError(
             f"patching: of {other!r} and {own!r} the first text must prefer {own!r} and the other one {other!r}; the "
-            f"score of {other!r} less that of {own!r} is {float(base):+.2f} and {float(whole):+.2f}; leave --target out"
+            f"score of {other!r} less that of {own!r} is {first:+.2f} and {last:+.2f}; leave --target out"
         )
 
 
 def lead(logits: Float[Tensor, "*batch V"], prediction: Prediction, source: Prediction) -> Float[Tensor, "*batch"]:
     """Return by how much the score of the source's token exceeds that of the own token."""
     return logits[..., source.target] - logits[..., prediction.target]
+
+
+def recovered(logits: Float[Tensor, "*batch V"], prediction: Prediction, source: Prediction) -> Float[Tensor, "*batch"]:
+    """Return how much of the source's answer is recovered: 0 where logits stay, 1 where they are as in the source."""
+    first, last = (lead(each.logits, prediction, source) for each in (prediction, source))
+    return (lead(logits, prediction, source) - first) / (last - first)
 
 
 @torch.no_grad()
@@ -120,24 +126,23 @@ def patch(prediction: Prediction, source: Prediction) -> Patches:
     values = trace(source.model, source.ids, [*names.values(), "attn.hook_z"])
     shape, length = prediction.decoder.config, prediction.ids.size(1)
     layers = range(shape.layers)
-    base, whole = (float(lead(each.logits, prediction, source)) for each in (prediction, source))
+    first, last = (float(lead(each.logits, prediction, source)) for each in (prediction, source))
 
-    def recovered(edits: Sequence[Sequence[Edit]]) -> Tensor:
-        shares = (lead(edited_logits(prediction, edits), prediction, source) - base) / (whole - base)
-        return shares.view(shape.layers, -1)
+    def shares(edits: Sequence[Sequence[Edit]]) -> Tensor:
+        return recovered(edited_logits(prediction, edits), prediction, source).view(shape.layers, -1)
 
     of_places = {
-        part: recovered([
+        part: shares([
             [Edit.patch(values, f"blocks.{layer}.{name}", positions=[place])]
             for layer in layers for place in range(length)
         ])
         for part, name in names.items()
     }  # fmt: skip
-    of_heads = recovered([
+    of_heads = shares([
         [Edit.patch(values, f"blocks.{layer}.attn.hook_z", heads=[head])]
         for layer in layers for head in range(shape.attention.heads)
     ])  # fmt: skip
-    return Patches(**of_places, heads=of_heads, base=base, source=whole)
+    return Patches(**of_places, heads=of_heads, base=first, source=last)
 
 
 @torch.no_grad()
@@ -156,15 +161,13 @@ def patch_path(prediction: Prediction, source: Prediction, sender: Head, receive
     for head in (sender, receiver):
         require_head(prediction.decoder, head)
     result, between = f"blocks.{sender[0]}.attn.hook_result", range(sender[0], receiver[0])
-    held_parts = [f"blocks.{layer}.hook_mlp_out" for layer in between]
-    held_parts += [f"blocks.{layer}.hook_attn_out" for layer in between[1:]]
-    own, other = prediction.watch(*held_parts), source.watch(result)
-    edits = [Edit.patch(own, name) for name in held_parts] + [Edit.patch(other, result, heads=[sender[1]])]
+    frozen = [f"blocks.{layer}.hook_mlp_out" for layer in between]
+    frozen += [f"blocks.{layer}.hook_attn_out" for layer in between[1:]]
+    own, other = prediction.watch(*frozen), source.watch(result)
+    edits = [Edit.patch(own, name) for name in frozen] + [Edit.patch(other, result, heads=[sender[1]])]
     name, output = (f"blocks.{receiver[0]}.attn.hook_{each}" for each in (reads, "z"))
     read = trace(model, ids, [name], edits)[name]
     group = receiver[1] * read.size(2) // shape.heads  # several heads share keys and values
     mixed = trace(model, ids, [output], Edit.replace(name, read, heads=[group]))[output]
     logits = trace(model, ids, edit=Edit.replace(output, mixed, heads=[receiver[1]])).logits[0, -1].float()
-    base, whole, changed = (float(lead(each, prediction, source)) for each in
-                            (prediction.logits, source.logits, logits))  # fmt: skip
-    return (changed - base) / (whole - base)
+    return float(recovered(logits, prediction, source))

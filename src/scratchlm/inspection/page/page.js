@@ -174,6 +174,11 @@ function setUpAttention() {
   });
 }
 
+// Remove what was computed for the text of the page alone.
+function leaveFirstText() {
+  for (const part of ["part-neurons", "part-patch", "tables"]) element(part)?.remove();
+}
+
 function setUpAsking() {
   if (!loaded) return;
   element("asking").hidden = false;
@@ -183,11 +188,11 @@ function setUpAsking() {
     ? [...conversation.before, ...loaded.tokenizer.encode(text), ...conversation.after]
     : [...begin, ...loaded.tokenizer.encode(text)]);
   const ask = (text, chat, about) => {
-    const whole = ids(text, chat);
-    if (!whole.length) return;
-    Object.assign(state, { texts: [{ ids: whole.slice(-context) }], stored: null, target: null, off: new Set() });
-    for (const part of ["part-neurons", "part-patch", "tables"]) element(part)?.remove(); // they are of the first text
-    element("about").textContent = whole.length > context ? `The last ${context} of ${whole.length} tokens are read: the model sees no more at once.` : about;
+    const read = ids(text, chat);
+    if (!read.length) return;
+    Object.assign(state, { texts: [{ ids: read.slice(-context) }], stored: null, target: null, off: new Set() });
+    leaveFirstText();
+    element("about").textContent = read.length > context ? `The last ${context} of ${read.length} tokens are read: the model sees no more at once.` : about;
     element("title").textContent = text.trim();
     refresh();
     chooseBest();
@@ -211,7 +216,7 @@ function setUpAsking() {
     const [reading] = state.readings;
     const written = [...reading.ids, reading.next[0][0]].slice(-data.live.config.context);
     Object.assign(state, { texts: [{ ids: written }], stored: null, target: null });
-    for (const part of ["part-neurons", "part-patch", "tables"]) element(part)?.remove(); // they are of the first text
+    leaveFirstText();
     refresh();
     element("title").textContent = loaded.tokenizer.decode(written).trim();
     chooseBest();

@@ -397,7 +397,7 @@ class PatchingConfig(StorySettings):
 
 @dataclass(frozen=True)
 class TwinsConfig(BookSettings):
-    """Twins, models that are equal but for one part, such as residuals, norms, positions, heads or feed-forwards."""
+    """Twins, models that differ in one part, such as residuals, norms, positions, heads or feed-forwards."""
 
     vocabulary_size: Vocabulary = 1024
     """Vocabulary size of the tokenizer."""

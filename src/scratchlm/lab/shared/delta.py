@@ -38,8 +38,8 @@ def delta_rule(q: Keys, k: Keys, v: Values, fading: Gates, writing: Gates, memor
     outputs = []
     for at in range(q.size(2)):
         memory = fading[:, :, at, None, None].exp() * memory
-        held = torch.einsum("bhef,bhe->bhf", memory, k[:, :, at])
-        new = writing[:, :, at, None] * (v[:, :, at] - held)
+        recalled = torch.einsum("bhef,bhe->bhf", memory, k[:, :, at])
+        new = writing[:, :, at, None] * (v[:, :, at] - recalled)
         memory = memory + k[:, :, at, :, None] * new[:, :, None]
         outputs.append(torch.einsum("bhef,bhe->bhf", memory, q[:, :, at]))
     return torch.stack(outputs, 2), memory
@@ -58,11 +58,11 @@ def delta_rule_in_chunks(
     for queries, keys, values, logs, amounts in zip(*parts, strict=True):
         total = logs.cumsum(-1)  # (B, H, C)
         left = (total[..., :, None] - total[..., None, :]).tril().exp().tril()  # what is left at t of what i wrote
-        held = total.exp()[..., None] * (keys @ memory)
+        recalled = total.exp()[..., None] * (keys @ memory)
         mixing = amounts[..., None] * (left * (keys @ keys.mT)).tril(-1)
         one = torch.eye(keys.size(2), dtype=keys.dtype, device=keys.device)
         written = torch.linalg.solve_triangular(
-            one + mixing, amounts[..., None] * (values - held), upper=False, unitriangular=True
+            one + mixing, amounts[..., None] * (values - recalled), upper=False, unitriangular=True
         )
         outputs.append(total.exp()[..., None] * (queries @ memory) + (left * (queries @ keys.mT)) @ written)
         end = total[..., -1:]

@@ -6,7 +6,7 @@ counts as one that guesses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from scratchlm.data.batches import ArrayTokens
 from scratchlm.data.prepared import open_data
 from scratchlm.evaluation.bits import token_nats
+from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.frozen import search_rates
 from scratchlm.lab.shared.networks import Evaluations, fit_windows
 from scratchlm.model.decoder import Decoder
@@ -100,6 +101,28 @@ def search_factor(variant: Variant, text: VariantText, rows: int, steps: int, se
     tried = search_rates(loss, 1.0, FACTOR)
     best = min(tried, key=lambda factor: tried[factor])
     return {"factor": best, "inside": min(tried) < best < max(tried), "tried": {str(at): tried[at] for at in tried}}
+
+
+def measure_variants(
+    variants: Mapping[str, Variant], text: VariantText, rows: int, counts: tuple[int, int], seed: int, steps: Steps,
+    more: Callable[[Decoder], dict[str, Any]] = lambda decoder: {},
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Search the learning rate of each variant, train it and test it; return what was found, with what `more` says.
+
+    `counts` are the training steps of each run of a search, and of the run that is tested.
+    """
+    results: dict[str, dict[str, Any]] = {}
+    for key, variant in variants.items():
+        best = steps.shared.once(f"search {key}", search_factor, variant, text, rows, counts[0], seed)
+
+        def work(variant: Variant = variant, factor: float = best["factor"]) -> dict[str, Any]:
+            decoder, seen = train_variant(variant, text, rows, counts[1], factor, seed)
+            return {
+                "weights": decoder.parameter_count(), "curve": seen, "blocks": text.blocks(decoder), **more(decoder)
+            }  # fmt: skip
+
+        results[key] = {**best, **steps.once(f"train {key}", work)}
+    return results
 
 
 def curve_of(seen: Sequence[dict[str, Any]]) -> tuple[list[float], list[float]]:

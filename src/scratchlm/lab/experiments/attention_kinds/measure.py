@@ -24,7 +24,7 @@ from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.delta import REACH, GatedDeltaNet
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import prepare_text
-from scratchlm.lab.shared.variants import FACTOR, Variant, VariantText, curve_of, search_factor, train_variant
+from scratchlm.lab.shared.variants import FACTOR, Variant, VariantText, curve_of, measure_variants
 from scratchlm.model.cache import KVCache
 from scratchlm.model.config import AttentionChoice, AttentionConfig, LatentAttentionConfig
 from scratchlm.model.decoder import Block, Decoder, build_decoder
@@ -111,26 +111,23 @@ def speeds(decoder: Decoder) -> dict[str, float]:
     return {"reading": median(reading), "writing": median(writing)}
 
 
+def costs(decoder: Decoder) -> dict[str, Any]:
+    """Return the memory and the speed of a model."""
+    return {"kept": {str(length): cache_bytes(decoder, length) for length in TEXTS}, **speeds(decoder)}
+
+
 def run(config: AttentionKindsConfig, steps: Steps, out: Findings) -> None:
     """Search the learning rate of each kind, train it, and test it."""
     size = max(1_000_000, 5 * config.pretraining_steps * ROWS * LENGTH)
     text = VariantText(prepare_text(config.books, size, config.vocabulary_size, steps.shared), config.targets, LENGTH)
-    results: dict[str, dict[str, Any]] = {}
-    for key, kind in KINDS.items():
-        best = steps.shared.once(f"search {key}", search_factor, kind, text, ROWS, config.search_steps, config.seed)
-
-        def work(kind: Variant = kind, factor: float = best["factor"]) -> dict[str, Any]:
-            decoder, seen = train_variant(kind, text, ROWS, config.pretraining_steps, factor, config.seed)
-            kept = {str(length): cache_bytes(decoder, length) for length in TEXTS}
-            weights = decoder.parameter_count()
-            return {"weights": weights, "kept": kept, "curve": seen, "blocks": text.blocks(decoder), **speeds(decoder)}
-
-        results[key] = {**best, **steps.once(f"train {key}", work)}
+    counts = (config.search_steps, config.pretraining_steps)
+    results = measure_variants(KINDS, text, ROWS, counts, config.seed, steps, costs)
     report(out, results)
     out.notes += [
         f"{LAYERS} layers of width {WIDTH}, batches of {ROWS} rows of {LENGTH} tokens, the same for all",
         "losses have intervals over blocks of held-out text",
         f"learning rates are searched by factors of {FACTOR:g} at the first seed, on validation text",
+        "memory is what must be kept: of windowed layers the window, though the cache used here keeps all positions",
         f"speeds: a prompt of {LENGTH - WRITTEN} tokens and {WRITTEN} more, one text, eager PyTorch in fp32; Gated "
         "DeltaNet is plain PyTorch too, in chunks, and published kernels are faster",
     ]
@@ -174,6 +171,6 @@ def _claim(out: Findings, results: Mapping[str, Mapping[str, Any]]) -> None:
     out.claim("sizes-are-alike", max(weights) <= (1 + NEAR) * min(weights), near=NEAR)
     kept = {key: each["kept"] for key, each in results.items()}
     longest = str(TEXTS[-1])
-    smaller = [kept[key][longest] < kept["multi-head"][longest] / 2 + 1 for key in ("latent", "windowed", "delta")]
+    smaller = [kept[key][longest] < kept["multi-head"][longest] / 2 for key in ("latent", "windowed", "delta")]
     out.claim("memory-need-not-grow", all_hold([*smaller, kept["delta"][longest] == kept["delta"][str(TEXTS[0])]]))
     out.claim("rates-are-inside", all(each["inside"] for each in results.values()))

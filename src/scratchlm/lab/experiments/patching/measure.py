@@ -20,9 +20,9 @@ import torch
 from scratchlm import storyworld
 from scratchlm.base.errors import UserError
 from scratchlm.generation.language_model import LanguageModel
-from scratchlm.inspection.ablation import edited_logits
+from scratchlm.inspection.ablation import edited_logits, recovered
 from scratchlm.inspection.edits import Edit
-from scratchlm.inspection.prediction import Prediction, predict
+from scratchlm.inspection.prediction import predict
 from scratchlm.inspection.trace import trace
 from scratchlm.lab.experiments.config import PatchingConfig
 from scratchlm.lab.harness.findings import Cell, Findings, Row, above, below, every
@@ -152,18 +152,10 @@ def patched(model: LanguageModel, config: PatchingConfig) -> dict[str, Any]:
             likeliest = int(row.argmax())
             own["other"].append(float(likeliest == answer.target))
             own["same"].append(float(likeliest == prediction.target))
-            own["share"].append(round(_share(row, prediction, answer), 9))
+            own["share"].append(round(float(recovered(row, prediction, answer)), 9))
     results["sample"] = [{"begun": model.tokenizer.decode(list(each.ids[each.reply :])), "pet": each.fact.value}
                          for each in chosen[0]]  # fmt: skip
     return results
-
-
-def _share(row: torch.Tensor, prediction: Prediction, answer: Prediction) -> float:
-    """Return how far the logits moved from the own answer to the other one: 0 not at all, 1 as in the other text."""
-    base, whole, moved = (
-        float(logits[answer.target] - logits[prediction.target]) for logits in (prediction.logits, answer.logits, row)
-    )
-    return (moved - base) / (whole - base)
 
 
 def report(out: Findings, results: Mapping[str, Any]) -> None:
@@ -190,8 +182,9 @@ def report(out: Findings, results: Mapping[str, Any]) -> None:
     out.curves(title, "layer", "fraction of answers", lines)
     report_heads(out, values, people)
     own, other = results["sample"]
-    text = f"{own['begun']} … {own['pet']}; with one value of the other question: {other['pet']}"
-    out.samples.append(TextSample(f"{own['begun']} and {other['begun']}", text))
+    said = other if values["stream.name.0"]["other"][0] else own
+    text = f"{own['pet']}; with the other vector at the name: {said['pet']}"
+    out.samples.append(TextSample(f"{own['begun']} …, and {other['begun']} … {other['pet']}", text))
     out.claim("one-vector-is-enough", little=LITTLE)
     out.claim("the-answer-moves", final=layers - 1, little=LITTLE)
     out.claim("the-question-is-read-no-more", little=LITTLE)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from scratchlm.lab.experiments.config import TwinsConfig
@@ -21,7 +22,7 @@ from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import prepare_text
-from scratchlm.lab.shared.variants import FACTOR, Variant, VariantText, curve_of, search_factor, train_variant
+from scratchlm.lab.shared.variants import FACTOR, Variant, VariantText, curve_of, measure_variants
 from scratchlm.model.attention.base import AttentionContext
 from scratchlm.model.config import DecoderConfig, NoPositionsConfig, grouped
 from scratchlm.model.decoder import Block, Decoder, build_decoder
@@ -45,7 +46,7 @@ class Nothing(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return zeros of the same shape."""
-        return x * 0.0
+        return torch.zeros_like(x)
 
 
 def remove_residuals(decoder: Decoder) -> None:
@@ -118,15 +119,8 @@ def run(config: TwinsConfig, steps: Steps, out: Findings) -> None:
     """Search the learning rate of each twin, train it, and test it."""
     size = max(1_000_000, 5 * config.pretraining_steps * ROWS * LENGTH)
     text = VariantText(prepare_text(config.books, size, config.vocabulary_size, steps.shared), config.targets, LENGTH)
-    results: dict[str, dict[str, Any]] = {}
-    for key, twin in TWINS.items():
-        best = steps.shared.once(f"search {key}", search_factor, twin, text, ROWS, config.search_steps, config.seed)
-
-        def work(twin: Variant = twin, factor: float = best["factor"]) -> dict[str, Any]:
-            decoder, seen = train_variant(twin, text, ROWS, config.pretraining_steps, factor, config.seed)
-            return {"weights": decoder.parameter_count(), "curve": seen, "blocks": text.blocks(decoder)}
-
-        results[key] = {**best, **steps.once(f"train {key}", work)}
+    counts = (config.search_steps, config.pretraining_steps)
+    results = measure_variants(TWINS, text, ROWS, counts, config.seed, steps)
     report(out, results)
     out.notes += [
         f"{LAYERS} layers of width {WIDTH}, batches of {ROWS} rows of {LENGTH} tokens, the same for all",
