@@ -34,9 +34,9 @@ from scratchlm.inspection.look import Look
 from scratchlm.inspection.parameters import Inspected
 from scratchlm.inspection.trace import attention_maps, layer_states, trace
 from scratchlm.lab.experiments.config import (
-    AblationsConfig, AttentionKindsConfig, ContextConfig, CrossoverConfig, FeaturesConfig, LabelEfficiencyConfig,
-    LadderLmConfig, LadderRespondConfig, LadderSpamConfig, LadderTranslateConfig, LadderUnderstandConfig, LimitsConfig,
-    ObjectiveConfig, PatchingConfig, ScalingConfig, TasksConfig, TwinsConfig,
+    AblationsConfig, AttentionKindsConfig, ContextConfig, CrossoverConfig, FeaturesConfig, InductionConfig,
+    LabelEfficiencyConfig, LadderLmConfig, LadderRespondConfig, LadderSpamConfig, LadderTranslateConfig,
+    LadderUnderstandConfig, LimitsConfig, ObjectiveConfig, PatchingConfig, ScalingConfig, TasksConfig, TwinsConfig,
 )
 from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig
@@ -1385,6 +1385,14 @@ def experiment(
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["attention-kinds"], config: AttentionKindsConfig, /) -> Outcome: ...
+@overload
+def experiment(
+    name: Literal["induction"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
+    force: bool = False, vocabulary_size: int = 1024, pretraining_steps: int = 2000, copies: int = 64,
+) -> Outcome: ...
+@overload
+def experiment(name: Literal["induction"], config: InductionConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["patching"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,

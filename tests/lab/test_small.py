@@ -99,6 +99,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "copy.many.first": (4, 4.8),
         "copy.books.first": (7, 12),
     },
+    "induction": {"twice.untrained": (0, 0.1), "twice.first": (4, 9), "plain.score": (0, 0.3)},
     "twins": {"whole.loss": (3, 6.3), "residual.loss": (3, 6.5), "feed-forward.weights": (1e5, 4e5)},
     "attention-kinds": {"multi-head.loss": (3, 6.3), "delta.loss": (3, 6.3), "delta.bytes.4096": (30464, 30464)},
     "patching": {"right": (0.04, 1), "stream.name.0.other": (0.6, 1), "stream.before.0.other": (0, 0.2)},

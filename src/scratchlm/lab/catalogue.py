@@ -49,6 +49,7 @@ EXPERIMENTS: Mapping[str, ExperimentEntry] = {
         ("context", configs.ContextConfig, "How much do the tokens of the context help, and their order?"),
         ("twins", configs.TwinsConfig, "What is each part of a model worth, if all else is equal?"),
         ("attention-kinds", configs.AttentionKindsConfig, "What do kinds of attention cost, and what do they save?"),
+        ("induction", configs.InductionConfig, "When does a model learn to copy, and which head does it?"),
         ("patching", configs.PatchingConfig, "Which single value decides whose pet an answer names?"),
     )
 }  # fmt: skip

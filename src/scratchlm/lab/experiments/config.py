@@ -410,5 +410,17 @@ class TwinsConfig(BookSettings):
 
 
 @dataclass(frozen=True)
+class InductionConfig(BookSettings):
+    """Induction heads, which copy: when they form in small models of books, and what is lost without them."""
+
+    vocabulary_size: Vocabulary = 1024
+    """Vocabulary size of the tokenizer."""
+    pretraining_steps: Count = 2000
+    """Training steps of each model."""
+    copies: Annotated[int, Range(2, 10**6)] = 64
+    """Rows of random tokens that are repeated."""
+
+
+@dataclass(frozen=True)
 class AttentionKindsConfig(TwinsConfig):
     """Kinds of attention at equal parameters: multi-head, grouped-query, latent, windowed, Gated DeltaNet."""

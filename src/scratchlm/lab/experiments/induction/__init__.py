@@ -1,0 +1,1 @@
+"""`experiment induction`: a head begins to copy, all at once."""
