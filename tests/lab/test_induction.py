@@ -32,9 +32,9 @@ def test_every_phrase_stands_twice_and_nothing_is_lost() -> None:
 def test_rows_repeat_tokens_of_the_training_text_alone() -> None:
     train, held_out = ArrayTokens(np.array([3, 9, 27, 81] * 20)), ArrayTokens(np.arange(100, 300))
     probes = measure.probes_of(train, held_out, 5)
-    for ids in probes:
-        assert ids.shape == (5, 2 * measure.PERIOD)
-        assert torch.equal(ids[:, : measure.PERIOD], ids[:, measure.PERIOD :])
+    for ids, period in zip(probes, [measure.PERIOD] * 3 + [measure.FAR], strict=True):
+        assert ids.shape == (5, 2 * period)
+        assert torch.equal(ids[:, :period], ids[:, period:])
     assert set(torch.cat([probes.choosing, probes.testing]).unique().tolist()) == {3, 9, 27, 81}
     assert not torch.equal(probes.choosing, probes.testing)
     assert probes.phrases[0, 0] == 100
