@@ -9,6 +9,7 @@ import torch
 
 from scratchlm.base.errors import UserError
 from scratchlm.generation.language_model import LanguageModel
+from scratchlm.inspection import lens
 from scratchlm.inspection.ablation import ablate, patch, patch_path
 from scratchlm.inspection.attribution import attribute, attribute_neurons
 from scratchlm.inspection.dictionary import (
@@ -201,6 +202,22 @@ def test_a_tuned_lens_comes_closer_to_the_model_on_other_texts() -> None:
     plain, better = logit_lens(other), logit_lens(other, tuned=tuned)
     assert (better.divergence[:-1].mean(1) < 0.9 * plain.divergence[:-1].mean(1)).all()
     torch.testing.assert_close(better.divergence[-1], plain.divergence[-1])
+
+
+def test_a_tuned_lens_of_a_large_vocabulary_learns_from_a_part_of_the_positions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen, read = prediction(), []
+    monkeypatch.setattr(lens, "AT_A_TIME", 10 * seen.decoder.config.vocabulary_size)  # ten positions of sixteen
+    scored = lens.lens_logits
+    monkeypatch.setattr(lens, "lens_logits", lambda *given: read.append(given[1].shape[0]) or scored(*given))
+    ids = random_ids(64, 16) % WORDS.vocabulary_size
+    tuned = fit_tuned_lens(seen.decoder, ids[:60], steps=150)
+    assert set(read) == {10}
+    monkeypatch.undo()
+    other = predict(seen.model, ids[60:61])
+    plain, better = logit_lens(other), logit_lens(other, tuned=tuned)
+    assert (better.divergence[:-1].mean(1) < 0.9 * plain.divergence[:-1].mean(1)).all()
 
 
 def test_a_dictionary_finds_planted_features_and_what_they_do() -> None:

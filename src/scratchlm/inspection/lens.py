@@ -6,6 +6,7 @@ from transformers with the tuned lens" (arXiv 2303.08112).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,8 @@ from scratchlm.model.decoder import Decoder
 
 RATE = 5e-3
 """Learning rate of translators."""
+AT_A_TIME = 2**20
+"""Scores, one for each position and token, that a step of their training computes for each layer, at most."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,17 @@ class TunedLens(nn.Module):
 
     def __init__(self, layers: int, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(layers, width, width))
-        self.bias = nn.Parameter(torch.zeros(layers, width))
+        self.maps = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, states: Float[Tensor, "*batch D"], layer: int) -> Float[Tensor, "*batch D"]:
         """Translate the stream before a layer; after the last one there is nothing to translate."""
-        if layer == len(self.weight):
+        if layer == len(self.maps):
             return states
         states = states.float()
-        return states + states @ self.weight[layer].T + self.bias[layer]
+        translated: Tensor = states + self.maps[layer](states)
+        return translated
 
 
 def lens_logits(decoder: Decoder, states: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
@@ -79,19 +84,26 @@ def logit_lens(prediction: Prediction, top: int = 5, tuned: TunedLens | None = N
 
 
 def fit_tuned_lens(
-    decoder: Decoder, ids: Int[Tensor, "N T"], steps: int = 200, rows: int = 4, seed: int = 0
-) -> TunedLens:
+    decoder: Decoder, ids: Int[Tensor, "N T"], steps: int = 200, rows: int = 4, seed: int = 0,
+    after: Callable[[int], None] = lambda step: None,
+) -> TunedLens:  # fmt: skip
     """Train translators by the KL divergence of what they say from what the model says, on texts of `ids`.
 
-    A step reads `rows` texts and meets each layer once, so it costs about L passes through the head. The model is
+    A step reads `rows` texts and meets each layer once, so it costs about L passes through the head. Where these would
+    have more than `AT_A_TIME` scores, it reads as many texts, and at as many positions, as have no more. The model is
     unchanged.
     """
     lens = TunedLens(decoder.config.layers, decoder.config.width).to(decoder.device)
     optimizer = torch.optim.AdamW(lens.parameters(), lr=RATE, weight_decay=0.0)
     draw = torch.Generator().manual_seed(seed)
+    most, length = max(1, AT_A_TIME // decoder.config.vocabulary_size), ids.size(1)
+    rows = min(rows, len(ids), -(-most // length))
     for step in range(steps):
-        chosen = torch.randint(len(ids), (min(rows, len(ids)),), generator=draw)
-        states = layer_states(decoder, ids[chosen])
+        chosen = torch.randint(len(ids), (rows,), generator=draw)
+        states = [state.flatten(0, 1) for state in layer_states(decoder, ids[chosen])]
+        if rows * length > most:
+            places = torch.randperm(rows * length, generator=draw)[:most].to(decoder.device)
+            states = [state[places] for state in states]
         with torch.no_grad():
             own = torch.log_softmax(lens_logits(decoder, states[-1]), -1)
         for group in optimizer.param_groups:
@@ -100,9 +112,9 @@ def fit_tuned_lens(
         for layer, state in enumerate(states[:-1]):
             logs = torch.log_softmax(lens_logits(decoder, lens(state, layer)), -1)
             loss = (own.exp() * (own - logs)).sum(-1).mean()
-            for parameter, gradient in zip(
-                lens.parameters(), torch.autograd.grad(loss, list(lens.parameters())), strict=True
-            ):
-                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+            parameters = list(lens.maps[layer].parameters())
+            for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                parameter.grad = gradient
         optimizer.step()
+        after(step + 1)
     return lens.requires_grad_(False)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from scratchlm.base.errors import UserError
 from scratchlm.base.memory import require_memory
+from scratchlm.base.progress import CountedProgress
 from scratchlm.inspection.ablation import Patches, Reads, ablate, patch, patch_path
 from scratchlm.inspection.attribution import attribute, attribute_neurons
 from scratchlm.inspection.dictionary import feature_effect, fit_dictionary, layer_vectors, quality, top_examples
@@ -40,6 +41,8 @@ SENDERS = 8
 INPUTS: Mapping[Reads, str] = {"q": "queries", "k": "keys", "v": "values"}
 HELD_OUT = 0.1
 """Share of texts that a dictionary is judged by."""
+LENS_STEPS, FEATURE_STEPS = 200, 1_000
+"""Training steps of a tuned lens and of a sparse autoencoder."""
 
 
 @dataclass(frozen=True)
@@ -333,7 +336,8 @@ def neighbours_panel(seen: Prediction, token: int) -> Panel:
 
 def tuned_lens_panel(seen: Prediction, texts: Int[Tensor, "N T"]) -> Panel:
     """The lens with a translation for each layer, trained on texts."""
-    lens = fit_tuned_lens(seen.decoder, texts)
+    with CountedProgress("tuned lens", LENS_STEPS, "steps") as progress:
+        lens = fit_tuned_lens(seen.decoder, texts, LENS_STEPS, after=progress.reached)
     return lens_panel(seen, logit_lens(seen, tuned=lens), "Tuned lens")
 
 
@@ -346,7 +350,8 @@ def features_panel(seen: Prediction, texts: Int[Tensor, "N T"], layer: int, feat
     held_out = max(1, int(len(texts) * HELD_OUT))
     train, test = texts[held_out:], texts[:held_out]
     vectors = layer_vectors(seen.decoder, train, name)
-    network = fit_dictionary(vectors, features)
+    with CountedProgress("sparse autoencoder", FEATURE_STEPS, "steps") as progress:
+        network = fit_dictionary(vectors, features, steps=FEATURE_STEPS, after=progress.reached)
     good = quality(seen.decoder, network, name, test)
     here: Float[Tensor, " F"] = network.encode(seen.watch(name)[name][0, -1:].float())[0]
     rows, data = [], []
