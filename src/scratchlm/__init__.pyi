@@ -1371,7 +1371,7 @@ def experiment(name: Literal["context"], config: ContextConfig, /) -> Outcome: .
 def experiment(
     name: Literal["twins"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, vocabulary_size: int = 1024, pretraining_steps: int = 400, search_steps: int = 120,
+    force: bool = False, vocabulary_size: int = 1024, pretraining_steps: int = 200, search_steps: int = 60,
     targets: int = 16384,
 ) -> Outcome: ...
 @overload
@@ -1380,8 +1380,8 @@ def experiment(name: Literal["twins"], config: TwinsConfig, /) -> Outcome: ...
 def experiment(
     name: Literal["attention-kinds"], *, out: str | Path | None = None, data: str | Path | None = None,
     full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
-    threads: int | None = None, force: bool = False, vocabulary_size: int = 1024, pretraining_steps: int = 400,
-    search_steps: int = 120, targets: int = 16384,
+    threads: int | None = None, force: bool = False, vocabulary_size: int = 1024, pretraining_steps: int = 200,
+    search_steps: int = 60, targets: int = 16384,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["attention-kinds"], config: AttentionKindsConfig, /) -> Outcome: ...

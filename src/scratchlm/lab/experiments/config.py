@@ -401,9 +401,9 @@ class TwinsConfig(BookSettings):
 
     vocabulary_size: Vocabulary = 1024
     """Vocabulary size of the tokenizer."""
-    pretraining_steps: Count = 400
+    pretraining_steps: Count = 200
     """Training steps of each model."""
-    search_steps: Count = 120
+    search_steps: Count = 60
     """Training steps of each run that searches a learning rate."""
     targets: Annotated[int, Range(512, 10**9)] = 16_384
     """Held-out tokens of the test; as many others choose learning rates."""
