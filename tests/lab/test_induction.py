@@ -43,11 +43,14 @@ def test_rows_repeat_tokens_of_the_training_text_alone() -> None:
 
 def test_a_bump_is_measured_where_the_score_rises_most() -> None:
     scores, losses = [0, 0, 0.1, 0.1, 0.2, 0.5, 0.8, 0.8, 0.8], [7, 5, 4.5, 4.4, 4.0, 2.0, 1.0, 0.9, 0.9]
-    own = [{"step": at, "score": score, "phrases.second": loss}
+    own = [{"step": at, "score": score, "phrases.first": 8.0, "phrases.second": loss}
            for at, (score, loss) in enumerate(zip(scores, losses, strict=True))]  # fmt: skip
-    other = [{"step": at, "score": 0.0, "phrases.second": 5 - at / 10} for at in range(len(own))]
+    other = [
+        {"step": at, "score": 0.0, "phrases.first": 8 - at / 20, "phrases.second": 5 - at / 10}
+        for at in range(len(own))
+    ]
     fall, beside, at = measure.bump(own, other)
-    assert (fall, beside, at) == (pytest.approx(3.4), pytest.approx(0.3), 3)
+    assert (fall, beside, at) == (pytest.approx(3.4), pytest.approx(0.15), 3)
     assert measure.formed(own) == 5 * measure.ROWS * measure.LENGTH / 1e6
     assert measure.formed(other) is None
 
@@ -56,8 +59,8 @@ def test_each_head_is_tested_and_the_best_is_chosen_on_other_rows() -> None:
     decoder = build_decoder(qwen3_shaped(40, width=32, layers=2, context=measure.LENGTH, head_dim=16), 0).eval()
     draw = np.random.default_rng(0)
     probes = measure.probes_of(ArrayTokens(draw.integers(0, 36, 500)), ArrayTokens(draw.integers(0, 36, 200)), 4)
-    found = measure.measured(decoder, probes)
-    assert list(found["without"]) == list(found["scores"]) == ["1.1", "1.2", "2.1", "2.2"]
+    results = measure.measured(decoder, probes)
+    assert list(results["without"]) == list(results["scores"]) == ["1.1", "1.2", "2.1", "2.2"]
     scores = induction_scores(decoder, probes.choosing, measure.PERIOD)
-    assert found["best"] == name(max(scores, key=lambda head: scores[head]))
-    assert all(len(rows) == 4 for rows in found["without"].values())
+    assert results["best"] == name(max(scores, key=lambda head: scores[head]))
+    assert all(len(rows) == 4 for rows in results["without"].values())
