@@ -54,11 +54,16 @@ class TunedLens(nn.Module):
         return translated
 
 
-def lens_logits(decoder: Decoder, states: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
-    """Return what the head says of a stream, as if the model ended there."""
+def lens_logits(
+    decoder: Decoder, states: Float[Tensor, "*batch D"], head: Float[Tensor, "V D"] | None = None
+) -> Float[Tensor, "*batch V"]:
+    """Return what the head says of a stream, as if the model ended there.
+
+    Give the weights of the head for gradients: a product with quantized ones rounds its inputs, which passes none on.
+    """
     normed = decoder.final_norm(states.to(decoder.dtype))
-    if torch.is_grad_enabled():  # a product with quantized weights rounds its inputs, which passes no gradient on
-        return decoder.capped(nn.functional.linear(normed, decoder.head_weight.to(normed.dtype))).float()
+    if head is not None:
+        return decoder.capped(nn.functional.linear(normed, head)).float()
     return decoder.logits(normed).float()
 
 
@@ -96,6 +101,7 @@ def fit_tuned_lens(
     lens = TunedLens(decoder.config.layers, decoder.config.width).to(decoder.device)
     optimizer = torch.optim.AdamW(lens.parameters(), lr=RATE, weight_decay=0.0)
     draw = torch.Generator().manual_seed(seed)
+    head = decoder.head_weight.detach().to(decoder.dtype)  # once: of quantized weights it is computed
     most, length = max(1, AT_A_TIME // decoder.config.vocabulary_size), ids.size(1)
     rows = min(rows, len(ids), -(-most // length))
     for step in range(steps):
@@ -110,7 +116,7 @@ def fit_tuned_lens(
             group["lr"] = RATE * (1 - step / steps)
         optimizer.zero_grad()
         for layer, state in enumerate(states[:-1]):
-            logs = torch.log_softmax(lens_logits(decoder, lens(state, layer)), -1)
+            logs = torch.log_softmax(lens_logits(decoder, lens(state, layer), head), -1)
             loss = (own.exp() * (own - logs)).sum(-1).mean()
             parameters = list(lens.maps[layer].parameters())
             for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
