@@ -51,8 +51,8 @@ def test_a_bump_is_measured_where_the_score_rises_most() -> None:
     ]
     fall, beside, at = measure.bump(own, other)
     assert (fall, beside, at) == (pytest.approx(3.4), pytest.approx(0.15), 3)
-    assert measure.formed(own) == 5 * measure.ROWS * measure.LENGTH / 1e6
-    assert measure.formed(other) is None
+    assert measure.tokens_needed(own) == 5 * measure.ROWS * measure.LENGTH / 1e6
+    assert measure.tokens_needed(other) is None
 
 
 def test_each_head_is_tested_and_the_best_is_chosen_on_other_rows() -> None:

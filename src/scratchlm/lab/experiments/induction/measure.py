@@ -184,7 +184,7 @@ def bump(seen: Sequence[Mapping[str, float]], others: Sequence[Mapping[str, floa
     return own, other, at
 
 
-def formed(seen: Sequence[Mapping[str, float]]) -> float | None:
+def tokens_needed(seen: Sequence[Mapping[str, float]]) -> float | None:
     """Return after how many million tokens the best head's score was first as high as an induction head's."""
     high = [each["step"] for each in seen if each["score"] >= SCORE]
     return high[0] * ROWS * LENGTH / 1e6 if high else None
@@ -207,7 +207,7 @@ def report(out: Findings, results: Mapping[str, Mapping[str, Any]], count: int) 
     own, other, at = bump(twice["looks"], one["looks"])
     out.values |= {"bump.two": Value(own), "bump.one": Value(other), "bump.more": Value(own - other),
                    "bump.begins": Value(twice["looks"][at]["step"] * ROWS * LENGTH / 1e6)}  # fmt: skip
-    tokens = formed(twice["looks"])
+    tokens = tokens_needed(twice["looks"])
     if tokens is not None:
         out.values["formed"] = Value(tokens)
     show(out, results)
