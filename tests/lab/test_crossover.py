@@ -9,14 +9,15 @@ import pytest
 
 from lab.outcomes import concluded
 from scratchlm.base.errors import UserError
+from scratchlm.evaluation.likelihood import LikelihoodRequest, likelihoods
 from scratchlm.lab.experiments.config import CrossoverConfig
 from scratchlm.lab.experiments.crossover import measure as crossover
 from scratchlm.lab.experiments.crossover import report as crossover_report
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.shared.fine_tuned import conversation_of
-from scratchlm.lab.shared.prompted import prompt_ids, prompted_answers
-from scratchlm.lab.shared.task_set import TaughtTask, past_tense, spam
+from scratchlm.lab.shared.prompted import choice_scores, prompt_ids, prompted_answers
+from scratchlm.lab.shared.task_set import TaughtTask, past_tense, spam, verb_of
 from scratchlm.model.decoder import build_decoder
 from scratchlm.model.presets import qwen3_shaped
 from scratchlm.tokens.chat import ChatTemplate
@@ -29,14 +30,14 @@ TESTED = 200
 def scores(mean: float) -> dict[str, Any]:
     """Return the scores of a way, of which so many are right; others than those of a lower mean."""
     right = round(mean * TESTED)
-    return {"scores": [1.0] * right + [0.0] * (TESTED - right), "given": ["yes"]}
+    return {"scores": [1.0] * right + [0.0] * (TESTED - right), "given": ["yes"] * TESTED}
 
 
-def verdicts(published: bool = True, larger: bool = False, **changed: float) -> dict[str, bool | None]:
+def verdicts(published: bool = True, **changed: float) -> dict[str, bool | None]:
     task = TaughtTask("answer", "right", [], [("q", "a")] * TESTED, lambda said, right: 0.0, "", list, str)
     asked = {key: crossover_report.CrossoverTask(task) for key in crossover_report.EARLIER if key != "grammar"}
     found: dict[str, dict[str, Any]] = {}
-    sizes = {"2": 230_000, "4": 1_050_000} | ({"12": 22_000_000} if larger else {})
+    sizes = {"2": 230_000, "4": 1_050_000}
     sizes |= {crossover_report.PUBLISHED: 135_000_000} if published else {}
     usual = {"zero": 0.1, "few": 0.2, "tuned": 0.4, "earlier": 0.5}
     for key in crossover_report.EARLIER:
@@ -47,7 +48,7 @@ def verdicts(published: bool = True, larger: bool = False, **changed: float) -> 
             ways = ("zero",) if key == "grammar" else ("zero", "few", "tuned")
             found[f"{key}.{size}"] = {way: scores(changed.get(f"{way}_{size}", usual[way])) for way in ways}
     made = Findings()
-    config = CrossoverConfig(depths=(2, 4), larger_depth=12)  # later seeds have no model of depth 12
+    config = CrossoverConfig(depths=(2, 4))
     crossover_report.report(made, asked, found, sizes, config, list(map(str, range(TESTED))))
     outcome = concluded(made)
     assert len(outcome.curves) == len(outcome.tables) == 6
@@ -73,23 +74,15 @@ def test_claims_follow_the_scores_of_each_size() -> None:
     assert set(verdicts(published=False)) == {"ours", "size"}
 
 
-def test_a_larger_model_at_one_seed_has_claims_of_its_own() -> None:
-    found = verdicts(published=False, larger=True, tuned_12=0.45)
-    assert found == {"ours": False, "size": False, "larger": False, "grows": True}
-    found = verdicts(published=False, larger=True, tuned_12=0.7)
-    assert found == {"ours": False, "size": False, "larger": True, "grows": True}
-    assert verdicts(larger=True, tuned_12=0.4)["grows"] is False  # equal answers to every question
-    with pytest.raises(UserError, match="--larger-depth 4: give more than 4"):
-        CrossoverConfig(larger_depth=4)
-
-
 def test_scores_are_split_by_what_fine_tuning_showed() -> None:
     task = replace(past_tense(20, 0), clusters=None)
     unseen = task.unseen
     assert unseen is not None
     assert len(unseen) == len(task.tested)
     assert 5 < sum(unseen) < len(unseen)
-    right = {"scores": [0.0 if new else 1.0 for new in unseen], "given": ["yes"]}
+    copied = task.train[0][1]["content"]  # the past of a verb that fine-tuning showed, or the right answer
+    said = [copied if new else right for new, (_, right) in zip(unseen, task.tested, strict=True)]
+    right = {"scores": [0.0 if new else 1.0 for new in unseen], "given": said}
     found: dict[str, dict[str, Any]] = {"2": dict.fromkeys(crossover_report.WAYS, right), "earlier": right}
     made = Findings()
     scored = crossover_report.Scored("rewrite", "past", "right", {"2": 230_000}, found, None, task)
@@ -100,6 +93,24 @@ def test_scores_are_split_by_what_fine_tuning_showed() -> None:
     assert (outcome.values["rewrite.2.seen"].value, outcome.values["rewrite.2.unseen"].value) == (1.0, 0.0)
     assert outcome.values["rewrite.trivial.unseen"].value > 0.3  # regular verbs
     assert outcome.claims["rewrite-unseen"].holds is True
+    assert outcome.values["rewrite.2.wrong.others"].value == 1.0
+    assert outcome.values["rewrite.2.wrong.rule"].value == 0.0
+    assert outcome.claims["rewrite-others"].holds is True
+    assert verb_of("Put into the past: Ada stands up slowly.") == "stands up"
+
+
+def test_ranking_needs_no_threshold() -> None:
+    messages = [("win a prize", "spam"), ("see you", "ham")] * 20
+    task = spam(messages, messages)
+    assert task.ranked is not None
+    ranks = [1.0 if label == "spam" else 0.0 for _, label in task.tested]
+    way = {"scores": [1.0] * 40, "given": ["ham"] * 40, "ranks": ranks}
+    backwards = {**way, "ranks": [-rank for rank in ranks]}
+    given = {"2": {"zero": backwards, "few": way, "tuned": way}, "earlier": {**way, "ranks": task.ranked()}}
+    made = Findings()
+    crossover_report.report_ranking(made, crossover_report.Scored("spam", "", "", {"2": 1}, given, None, task))
+    assert made.values["spam.2.few.ranking"].value == made.values["spam.earlier.ranking"].value == 1.0
+    assert made.values["spam.2.zero.ranking"].value < 0.6
 
 
 def test_spam_is_learned_and_shown_from_equal_numbers_of_both_classes() -> None:
@@ -129,10 +140,16 @@ def test_examples_stand_before_the_question_and_a_long_prompt_is_cut_at_its_begi
     assert chat.index("where?") < chat.index("in Foxley.") < chat.index("live?")
 
 
-def test_a_choice_is_the_likelier_answer_and_any_other_answer_is_one_line() -> None:
+def test_a_choice_is_scored_per_token_and_any_other_answer_is_one_line() -> None:
     model = toy()
-    given = prompted_answers(model, ["ham?", "spam?"], [], 5, ("ham", "spam"))
-    assert set(given) <= {"ham", "spam"}
+    choices = ("ham", "ham ham ham ham")
+    nats = choice_scores(model, ["ham?", "spam?"], [], choices, 5)
+    assert nats.shape == (2, 2)
+    prompt = tuple(prompt_ids(model, [], "spam?", 5))
+    for at, choice in enumerate(choices):
+        answer = tuple(map(int, model.tokenizer.encode(f" {choice}")))
+        of_choice = likelihoods(model.decoder, [LikelihoodRequest(prompt, answer)])[0]
+        assert nats[1, at] == pytest.approx(of_choice.nats / len(answer))  # the length alone decides nothing
     assert all("\n" not in text for text in prompted_answers(model, ["where?", "live?"], [], 5))
 
 

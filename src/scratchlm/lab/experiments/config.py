@@ -316,9 +316,7 @@ class CrossoverConfig(StorySettings):
         "messages": MESSAGES, "pairs": PAIRS, "questions": QUESTIONS, "books": BOOKS, "blimp": "evaluate/blimp",
     }  # fmt: skip
     depths: Annotated[tuple[int, ...], Range(1, MAX_DEPTH)] = (2, 4)
-    """Depths of our models, ascending: 2 is 0.2 million parameters, 4 is 1, 7 is 5, 12 is 22."""
-    larger_depth: Annotated[int | None, Range(1, MAX_DEPTH)] = None
-    """Depth of one more model of ours, measured at the first seed alone."""
+    """Depths of our models, ascending: 2 is 0.2 million parameters, 4 is 1, 7 is 5."""
     vocabulary_size: Annotated[int, Range(1024, 1 << 20)] = 2048
     """Vocabulary size of their tokenizer."""
     cases: Annotated[int, Range(20, 10**9)] = 1000
@@ -328,7 +326,7 @@ class CrossoverConfig(StorySettings):
     pairs: Annotated[int, Range(2, 10**9)] = 20
     """Pairs of each BLiMP set that are scored."""
     init: Path | None = None
-    """Model folder of a published chat model, measured at the first seed."""
+    """Model folder of a published chat model, which is asked and fine-tuned as well."""
     epochs: Epochs = 1.0
     """Epochs of fine-tuning on a task, at least."""
     fewest_steps: Count = 1000
@@ -344,8 +342,6 @@ class CrossoverConfig(StorySettings):
         problems = super()._problems()
         if list(self.depths) != sorted(set(self.depths)) or not self.depths:
             problems.append(f"--depths {', '.join(map(str, self.depths))}: give each once, in ascending order")
-        if self.larger_depth is not None and self.depths and self.larger_depth <= max(self.depths):
-            problems.append(f"--larger-depth {self.larger_depth}: give more than {max(self.depths)} (--depths)")
         return problems
 
 

@@ -20,14 +20,13 @@ from scratchlm.classic.linear import LinearTexts
 from scratchlm.classic.protocol import TextClassifier
 from scratchlm.classic.recurrent import build_recurrent
 from scratchlm.classic.rules import Majority, SpamRules
-from scratchlm.evaluation.likelihood import LikelihoodRequest, encode_requests, likelihoods
 from scratchlm.lab.harness.findings import Findings, Row
 from scratchlm.lab.harness.methods import Method
 from scratchlm.lab.shared.binary_scores import Ranking, f1_score
-from scratchlm.lab.shared.fine_tuned import conversation_of
 from scratchlm.lab.shared.folds import Folded
 from scratchlm.lab.shared.grids import at_edge
 from scratchlm.lab.shared.networks import NetworkTexts, Reader
+from scratchlm.lab.shared.prompted import choice_scores
 from scratchlm.lab.shared.small_model import SmallModel
 from scratchlm.model.config import DecoderConfig
 from scratchlm.model.loraconfig import LoRAConfig
@@ -148,19 +147,10 @@ class ZeroShotClassifier:
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Float[np.ndarray, "N C"]:
-        """Return the probability of each answer, normalised over the answers."""
+        """Return the probability of each answer per token, normalised over the answers."""
         questions = [self.question.format(text=text[: self.longest]) for text in texts]
-        tokenizer, template = self.model.tokenizer, self.model.template
-        if template is None:
-            pairs = [(f"{question}\nAnswer:", f" {answer}") for question in questions for answer in self.answers]
-            requests = encode_requests(tokenizer, pairs)
-        else:
-            answers = [tuple(map(int, tokenizer.encode(answer))) for answer in self.answers]
-            turns = [tuple(template.render(conversation_of(question), reply=True).ids) for question in questions]
-            requests = [LikelihoodRequest(turn, answer) for turn in turns for answer in answers]
-        scores = likelihoods(self.model.decoder, requests)
-        nats = np.array([each.nats for each in scores]).reshape(len(texts), len(self.answers))
-        powers = np.exp(nats - nats.max(1, keepdims=True))
+        scores = choice_scores(self.model, questions, [], self.answers, 0)
+        powers = np.exp(scores - scores.max(1, keepdims=True))
         return powers / powers.sum(1, keepdims=True)
 
     def size(self) -> int:

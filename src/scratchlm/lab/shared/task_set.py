@@ -46,6 +46,8 @@ class TaughtTask:
     """Function of a question; returns an answer without reading more of it than its kind."""
     clusters: Sequence[str] | None = None
     """Cluster of each test case: a person, a verb, or a group of sentences."""
+    ranked: Callable[[], list[float]] | None = None
+    """Function that returns how far that baseline prefers the rarer of two answers, for each test case."""
     unseen: Sequence[bool] | None = None
     """Whether each test case is of a kind that no training case has, where this is known."""
 
@@ -109,9 +111,9 @@ def spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) 
     def question(text: str) -> str:
         return f"Is this message ham or spam? {text[:200]}"
 
-    def narrow() -> list[str]:
+    def spam_probabilities() -> list[float]:
         model = LinearTexts().fit([text for text, _ in learned], [int(label == "spam") for _, label in learned])
-        return [("ham", "spam")[int(at)] for at in model.predict_proba([text for text, _ in tested]).argmax(1)]
+        return [float(each) for each in model.predict_proba([text for text, _ in tested])[:, 1]]
 
     return TaughtTask(
         "detect spam",
@@ -120,8 +122,9 @@ def spam(learned: Sequence[tuple[str, str]], tested: Sequence[tuple[str, str]]) 
         [(question(text), label) for text, label in tested],
         lambda said, expected: float(said.strip() == expected),
         "linear SVM",
-        narrow,
+        lambda: ["spam" if each > 0.5 else "ham" for each in spam_probabilities()],
         lambda question: "ham",
+        ranked=spam_probabilities,
     )
 
 
@@ -159,8 +162,13 @@ def past_tense(most: int, seed: int) -> TaughtTask:
         lambda: [_past_of(question, known) for question in tested],
         lambda question: _past_of(question, {}),
         [head for _, head in tested.values()],
-        [head in new for _, head in tested.values()],
+        unseen=[head in new for _, head in tested.values()],
     )
+
+
+def verb_of(sentence: str) -> str:
+    """Return the verb of a sentence of the task of the past tense: what stands between the name and the adverb."""
+    return " ".join(sentence.removeprefix(BEFORE_PAST).split()[1:-1])
 
 
 def _past_of(question: str, known: Mapping[str, str]) -> str:

@@ -9,9 +9,8 @@ differs in size, but also in its text and training, so a lead of it does not sho
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from scratchlm.lab.experiments.ladder_understand import measure as ladder_unders
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import STORY_BYTES, answers, conversation_of, fine_tune, rows_of, storyteller
-from scratchlm.lab.shared.prompted import prompted_answers
+from scratchlm.lab.shared.prompted import choice_scores, prompted_answers
 from scratchlm.lab.shared.small_model import SmallModel, pieces_of_books
 from scratchlm.lab.shared.task_set import TaughtTask, answering, messages_of, past_tense, spam, translating
 from scratchlm.model.lora import add_adapter, freeze
@@ -63,9 +62,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
     scores: dict[str, dict[str, Any]] = {}
     sizes: dict[str, int] = {}
     questions: dict[str, CrossoverTask] = {}
-    first = steps is steps.shared
-    larger = [config.larger_depth] if first and config.larger_depth is not None else []
-    for depth in (*config.depths, *larger):
+    for depth in config.depths:
         small, corpus = storyteller(config, steps, more, depth, "auto")
         questions = questions or _questions(config, corpus, messages, pairs, items)
         sizes[str(depth)] = small.random().decoder.parameter_count()
@@ -76,7 +73,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
             scores["grammar.earlier"] = steps.once("grammar-earlier", _counted, small, sets)
     for key, question in questions.items():
         scores[f"{key}.earlier"] = steps.once(f"{key}-earlier", _earlier, question.task)
-    if config.init is not None and first:
+    if config.init is not None:
         model = load_model(find_model(config.init))
         if model.template is None:
             raise UserError(f"--init {config.init}: has no chat template, so it cannot be asked; name a chat model")
@@ -129,20 +126,36 @@ def _understanding(items: ladder_understand.Questions) -> TaughtTask:
     )
 
 
-def _scored(question: CrossoverTask, ask: Callable[[list[str]], list[str]]) -> dict[str, Any]:
-    task = question.task
-    answers = ask([asked for asked, _ in task.tested])
-    scores = [task.score(said, right) for said, (_, right) in zip(answers, task.tested, strict=True)]
-    return {"given": answers[:2], "scores": [round(float(score), 9) for score in scores]}
+def _scored(question: CrossoverTask, answers: Sequence[str]) -> dict[str, Any]:
+    pairs = zip(answers, question.task.tested, strict=True)
+    scores = [question.task.score(said, right) for said, (_, right) in pairs]
+    return {"given": list(answers), "scores": [round(float(score), 9) for score in scores]}
+
+
+def _asked(model: SavedModel, question: CrossoverTask, examples: Sequence[Conversation]) -> dict[str, Any]:
+    """Ask a model every question after the same examples; where it can choose, also store how far it prefers the last.
+
+    A choice is the likelier answer per token, whatever the model would write.
+    """
+    asked = [asked for asked, _ in question.task.tested]
+    if not question.choices:
+        return _scored(question, prompted_answers(model, asked, examples, LONGEST))
+    nats = choice_scores(model, asked, examples, question.choices, LONGEST)
+    answers = [question.choices[at] for at in nats.argmax(1)]
+    return {**_scored(question, answers), "ranks": (nats[:, -1] - nats[:, 0]).round(9).tolist()}
 
 
 def _prompts(model: SavedModel, question: CrossoverTask, config: CrossoverConfig) -> dict[str, Any]:
     """Ask a model zero-shot and after examples, the same for every question."""
-    shown, answers = few_shot_examples(question, config.seed), {}
-    for way, count in (("zero", 0), ("few", SHOTS)):
-        ask = partial(prompted_answers, model, examples=shown[:count], most=LONGEST, choices=question.choices)
-        answers[way] = _scored(question, ask)
-    return answers
+    shown = few_shot_examples(question, config.seed)
+    return {"zero": _asked(model, question, []), "few": _asked(model, question, shown)}
+
+
+def _tuned(model: LanguageModel, question: CrossoverTask) -> dict[str, Any]:
+    """Ask a model that was fine-tuned on the task."""
+    if question.choices:
+        return _asked(model.saved, question, [])
+    return _scored(question, answers(model, [asked for asked, _ in question.task.tested], LONGEST))
 
 
 def few_shot_examples(question: CrossoverTask, seed: int) -> list[Conversation]:
@@ -162,7 +175,7 @@ def _ours(small: SmallModel, question: CrossoverTask, config: CrossoverConfig) -
         small.pretrained(), question.task.train, epochs=config.epochs, seed=config.seed, rows=ROWS,
         fewest_steps=config.fewest_steps,
     )  # fmt: skip
-    return {**prompted, "tuned": _scored(question, lambda asked: answers(model, asked, LONGEST))}
+    return {**prompted, "tuned": _tuned(model, question)}
 
 
 def _published(init: Path, question: CrossoverTask, config: CrossoverConfig) -> dict[str, Any]:
@@ -181,11 +194,12 @@ def _published(init: Path, question: CrossoverTask, config: CrossoverConfig) -> 
         steps, config.published_rows, config.published_length, optimizer=optimizer, schedule=schedule
     )
     instruct(model, question.task.train, training, runtime=RuntimeConfig(dtype=torch.bfloat16, seed=config.seed))
-    return {**prompted, "tuned": _scored(question, lambda asked: answers(model, asked, LONGEST))}
+    return {**prompted, "tuned": _tuned(model, question)}
 
 
 def _earlier(task: TaughtTask) -> dict[str, Any]:
-    return _scored(CrossoverTask(task), lambda asked: task.narrow())
+    ranks = {} if task.ranked is None else {"ranks": task.ranked()}
+    return {**_scored(CrossoverTask(task), task.narrow()), **ranks}
 
 
 def _grammar(model: SavedModel, sets: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
