@@ -1277,7 +1277,7 @@ def experiment(
     name: Literal["ladder-respond"], *, out: str | Path | None = None, data: str | Path | None = None,
     full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
     threads: int | None = None, force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048,
-    epochs: float = 2.0, tested: int = 200, read: int = 30, ratings: str | Path | None = None,
+    epochs: float = 2.0, tested: int = 200, rates: Sequence[float] = ...,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["ladder-respond"], config: LadderRespondConfig, /) -> Outcome: ...
@@ -1343,9 +1343,8 @@ def experiment(
     name: Literal["crossover"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048, epochs: float = 1.0,
-    depths: Sequence[int] = ..., larger_depth: int | None = None, cases: int = 1000, tested: int = 200,
-    pairs: int = 20, init: str | Path | None = None, fewest_steps: int = 1000, published_steps: int = 500,
-    published_rows: int = 1, published_length: int = 256,
+    depths: Sequence[int] = ..., cases: int = 1000, tested: int = 200, pairs: int = 20, init: str | Path | None = None,
+    fewest_steps: int = 1000, published_steps: int = 500, published_rows: int = 1, published_length: int = 256,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["crossover"], config: CrossoverConfig, /) -> Outcome: ...
@@ -1354,7 +1353,7 @@ def experiment(
     name: Literal["limits"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
     force: bool = False, pretraining_steps: int = 1200, vocabulary_size: int = 2048, epochs: float = 2.0,
-    model: str | Path | None = None, tested: int = 200, sampled: int = 200,
+    model: str | Path | None = None, tested: int = 200, sampled: int = 200, rates: Sequence[float] = ...,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["limits"], config: LimitsConfig, /) -> Outcome: ...

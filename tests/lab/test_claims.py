@@ -23,7 +23,6 @@ from scratchlm.lab.experiments.features import measure as features
 from scratchlm.lab.experiments.label_efficiency import measure as label_efficiency
 from scratchlm.lab.experiments.ladder_lm import measure as ladder_lm
 from scratchlm.lab.experiments.ladder_respond import measure as ladder_respond
-from scratchlm.lab.experiments.ladder_respond.measure import read_ratings, sheet
 from scratchlm.lab.experiments.ladder_spam import measure as ladder_spam
 from scratchlm.lab.experiments.ladder_translate import report as ladder_translate_report
 from scratchlm.lab.experiments.ladder_understand import measure as ladder_understand
@@ -32,18 +31,17 @@ from scratchlm.lab.experiments.objective import measure as objective
 from scratchlm.lab.experiments.tasks import measure as tasks
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.methods import Column, MethodResult, add_comparison, claim_gains
-from scratchlm.lab.harness.outcome import Outcome, Value, read_outcome, replayed, write_outcome
+from scratchlm.lab.harness.outcome import Value, read_outcome, replayed, write_outcome
 from scratchlm.lab.shared.binary_scores import compare_f1
 from scratchlm.lab.shared.booktext import BookText
 from scratchlm.lab.shared.feature_groups import VARIANTS
-from scratchlm.lab.shared.fine_tuned import rows_of
 from scratchlm.lab.shared.folds import Folded, like_others
 from scratchlm.lab.shared.probe_labels import NAMES, SIMPLE
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
 from scratchlm.lab.shared.story_labels import STORY
-from scratchlm.lab.shared.task_set import TaughtTask, past_tense, regular
+from scratchlm.lab.shared.task_set import TaughtTask
+from scratchlm.lab.shared.teaching import Setting, best_setting, halves
 from scratchlm.storyworld.quiz import statement
-from scratchlm.tokens.chat import Rendered
 from toys import byte_tokenizer
 
 
@@ -742,6 +740,19 @@ def test_claims_about_limits_follow_the_answers() -> None:
     assert held(read=read(guessing)) == usual - {"knows-what-it-read"}
 
 
+def test_the_gain_of_pretraining_is_told_apart_from_better_guesses() -> None:
+    def held(read: float, untold: float) -> set[str]:
+        answers = {kind: [case(right=1.0) for _ in range(40)] for kind in limits.FACTS}
+        others = {"read": [case(right=float(at >= 40 * read)) for at in range(40)],
+                  "untold": [case(right=float(at >= 40 * untold)) for at in range(40)]}  # fmt: skip
+        made = Findings()
+        limits.report_unpretrained(made, answers, others)
+        return holding(made)
+
+    assert held(0.8, 0.1) == {"pretraining-teaches-facts"}
+    assert held(0.8, 0.8) == held(0.0, 0.0) == set()  # as much for facts in no story, and nothing at all
+
+
 def test_sentences_are_looked_up_in_the_first_text_that_contains_them() -> None:
     class Corpus:
         train = ("The fox sang. The owl slept.", "The owl slept. The cat ran.")
@@ -883,7 +894,7 @@ def test_claims_about_replies_follow_the_proportions() -> None:
     def held(model: float, raised: tuple[str, str] = ("", "")) -> set[str]:
         """Give the model one proportion and all others another, except a baseline's score that is raised."""
         made, found = Findings(), {}
-        for key in ("echo", "eliza", "recall", "answered", "retrieval", "ngram", "chat", "large"):
+        for key in ("echo", "eliza", "recall", "answered", "retrieval", "ngram", "random", "longer", "chat", "other"):
             parts = {c.key: model if key == "chat" or (key, c.key) == raised else 0.2 for c in ladder_respond.COLUMNS}
             scores: dict[str, Any] = {
                 name: [1.0] * int(100 * p) + [0.0] * int(100 * (1 - p)) for name, p in parts.items()
@@ -900,68 +911,27 @@ def test_claims_about_replies_follow_the_proportions() -> None:
         ("ngram", "right"): "model-beats-counting",
         ("eliza", "about"): "model-stays-with-the-question",
         ("ngram", "fluent"): "counting-is-less-fluent",
-        ("large", "right"): "small-batches-help",
+        ("ngram", "once"): "counting-repeats-itself",
+        ("random", "right"): "pretraining-teaches-facts",
+        ("longer", "right"): "pretraining-is-no-mere-training",
+        ("other", "right"): "batches-matter",
     }
     assert held(0.75) == set(fails.values())
     assert {raised: held(0.75, raised) for raised in fails} == {
         raised: set(fails.values()) - {name} for raised, name in fails.items()
     }
     assert held(0.2) == set()
-    assert held(0.0) == {"retrieval-is-right-most"}
+    assert held(0.0) == set()
 
 
-def test_a_blind_rating_sheet_is_read_and_counted(tmp_path: Path) -> None:
-    cases = [{"said": f"say {n}"} for n in range(12)]
-    given = {"eliza": [f"e{n}" for n in range(12)], "chat": [f"c\n{n}" for n in range(12)]}
-    laid = sheet(cases, given, 10, 0)
-    assert len(laid) == 20
-    assert {tuple(row["method"] for row in laid[at : at + 2]) for at in range(0, 20, 2)} > {("eliza", "chat")}
-    blind = [{key: text for key, text in row.items() if key != "method"} for row in laid]
-    path = tmp_path / "blind.tsv"
-    path.write_text(ladder_respond.as_table(blind))
-    assert "eliza" not in path.read_text()
-    with pytest.raises(UserError, match="row 1: relevant and coherent must each be 0 or 1"):
-        read_ratings(path, laid)
-
-    def rated(relevant: str) -> Outcome:
-        """Rate one method's replies as relevant, and none of the other's."""
-        for row, key in zip(blind, laid, strict=True):
-            row["relevant"], row["coherent"] = ("1", "1") if key["method"] == relevant else ("0", "1")
-        path.write_text(ladder_respond.as_table(blind))
-        made = Findings()
-        ladder_respond.report_ratings(made, laid, read_ratings(path, laid), {"eliza": "patterns", "chat": "model"})
-        return concluded(made)
-
-    made = rated("chat")
-    assert (made.values["chat.read_relevant"].value, made.values["eliza.read_relevant"].value) == (1, 0)
-    assert made.claims["read-as-relevant"].holds
-    assert not rated("eliza").claims["read-as-relevant"].holds
-    with pytest.raises(UserError, match="row 1: its reply is not from this run"):
-        read_ratings(path, [{**row, "reply": "x"} for row in laid])
-    path.write_text("number\n")
-    with pytest.raises(UserError, match="has 0 rows, the sheet 20"):
-        read_ratings(path, laid)
-
-
-def test_held_out_verbs_are_not_in_training_with_a_particle_either() -> None:
-    task = past_tense(200, 0)
-    trained = {conversation[0]["content"].split()[5] for conversation in task.train}
-    assert task.clusters is not None
-    new = [question for question, _ in task.tested if question.split()[5] not in trained]
-    assert len(new) > 60
-    right = dict(zip([question for question, _ in task.tested], task.narrow(), strict=True))
-    for question, expected in task.tested:
-        if question not in new:
-            assert right[question] == expected  # training verbs are looked up
-    assert any(
-        right[question] != dict(task.tested)[question] for question in new
-    )  # and irregular ones get a wrong form
-    assert regular("hops up") == "hopped up"
-    assert regular("cries") == "cried"
-    assert regular("watches") == "watched"
-
-
-def test_rows_are_counted_as_they_are_filled() -> None:
-    samples = [Rendered(list(range(n)), [False] + [True] * (n - 1)) for n in (5, 5, 4, 9, 30, 2)]
-    # widths 4, 4, 3, 8, 10 and 1 in rows of 10: (4 4) (3) (8) (10) (1)
-    assert rows_of(samples, 10) == 5
+def test_settings_are_chosen_on_facts_that_are_not_scored() -> None:
+    choosing, scored = halves()
+    assert len(choosing) + len(scored) == len([each for each in storyworld.questions() if each.split == "held-in"])
+    assert not {each.subject for each in choosing} & {each.subject for each in scored}
+    asked = {case["said"] for case in ladder_respond.prompts(200, 0) if case["value"]}
+    assert asked == {each.question for each in scored}
+    assert {case["question"] for case in limits.questions(200, 3)["read"]} == asked
+    tried = [{"rows": 4, "rate": 1.0, "right": 0.5}, {"rows": 4, "rate": 2.0, "right": 0.5},
+             {"rows": 16, "rate": 1.0, "right": 0.4}]  # fmt: skip
+    assert best_setting(tried) == Setting(4, 1.0)
+    assert best_setting(tried, [16]) == Setting(16, 1.0)

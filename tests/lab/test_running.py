@@ -24,7 +24,7 @@ from scratchlm.lab.experiments.ladder_lm.measure import Counted
 from scratchlm.lab.experiments.ladder_spam import measure as ladder_spam
 from scratchlm.lab.experiments.ladder_spam.measure import at_threshold
 from scratchlm.lab.experiments.ladder_translate.measure import read_pairs
-from scratchlm.lab.harness.outcome import Claim, Outcome, Value, other_data, read_outcome, replayed, write_outcome
+from scratchlm.lab.harness.outcome import Claim, Outcome, Value, read_outcome, replayed, write_outcome
 from scratchlm.lab.harness.steps import FILES, FOLDER_KIND
 from scratchlm.lab.run import write_report
 from scratchlm.lab.shared.booktext import BookText
@@ -271,7 +271,6 @@ def test_other_data_are_refused_before_anything_is_measured(
     place = ("experiment", "ladder-spam", "--data", toy_data, "--replay", tmp_path / "stored.json")
     assert "texts: differs from the file that the stored result" in fails(capsys, *place, "--out", tmp_path / "again")
     assert not (tmp_path / "again").exists()
-    assert other_data(Outcome("toy", "?", data={"ratings": "1"}), Outcome("toy", "?", data={"ratings": "2"})) == []
 
 
 def test_a_result_is_not_replayed_into_its_own_folder(
@@ -572,41 +571,6 @@ def test_translators_are_compared(finished: Path, tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.slow
-def test_ratings_are_added_after_the_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    short = (
-        "--pretraining-steps",
-        "2",
-        "--vocabulary-size",
-        "300",
-        "--epochs",
-        "0.01",
-        "--tested",
-        "10",
-        "--read",
-        "2",
-    )
-    place = ("experiment", "ladder-respond", "--out", tmp_path / "run", *short)
-    code, _, err = run(capsys, *place)
-    assert code == 0, err
-    sheet = tmp_path / "run" / "blind.tsv"
-    header, *rows = sheet.read_text(encoding="utf-8").splitlines()
-    assert len(rows) == 2 * 5
-    assert header.split("\t") == ["number", "said", "reply", "relevant", "coherent"]
-    filled = "\n".join([header, *("\t".join([*row.split("\t")[:3], "1", "0"]) for row in rows)]) + "\n"
-    sheet.write_text(filled, encoding="utf-8")
-    steps = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "steps").iterdir()}
-    assert "is started over, and holds" in fails(capsys, *place, "--ratings", sheet, "--force")
-    code, out, err = run(capsys, *place, "--ratings", sheet)
-    assert code == 0, err
-    assert "Blind ratings" in out
-    assert sheet.read_text(encoding="utf-8") == filled
-    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "steps").iterdir()} == steps
-    outcome = read_outcome(tmp_path / "run" / "result.json")
-    assert {outcome.values[f"{key}.read_relevant"].value for key in ("eliza", "retrieval", "ngram", "chat")} == {1}
-    assert outcome.values["chat.read_coherent"].value == 0
-
-
-@pytest.mark.slow
 @pytest.mark.long
 def test_a_run_with_more_seeds_goes_on_from_one_with_fewer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = (
@@ -618,8 +582,6 @@ def test_a_run_with_more_seeds_goes_on_from_one_with_fewer(tmp_path: Path, capsy
         "0.01",
         "--tested",
         "10",
-        "--read",
-        "2",
     )
     place = ("experiment", "ladder-respond", "--out", tmp_path / "run", *flags)
     code, _, err = run(capsys, *place)

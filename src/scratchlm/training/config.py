@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal
 
 from scratchlm.base.errors import raise_all
@@ -50,6 +50,11 @@ class MuonConfig:
     """Whether only numbers that the step brings nearer to zero decay (Chen et al. 2025, arXiv 2510.12402)."""
     adam: AdamWConfig = field(default_factory=lambda: AdamWConfig(learning_rate=3e-3, weight_decay=0.0))
     """For all other parameters."""
+
+    def times(self, factor: float) -> MuonConfig:
+        """Return the same with the learning rates of both optimizers multiplied by a factor."""
+        adam = replace(self.adam, learning_rate=factor * self.adam.learning_rate)
+        return replace(self, learning_rate=factor * self.learning_rate, adam=adam)
 
 
 @dataclass(frozen=True)

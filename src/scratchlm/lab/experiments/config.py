@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from scratchlm.base.ranges import Count, Epochs, Range, Vocabulary
-from scratchlm.lab.harness.settings import BOOKS, RATINGS, BookSettings, ExperimentConfig, StorySettings
+from scratchlm.lab.harness.settings import BOOKS, BookSettings, ExperimentConfig, StorySettings
 from scratchlm.pretraining.depth_scaling import MAX_DEPTH
 
 MESSAGES, PAIRS = "classify/sms-spam.tsv", "translate/eng-deu.tsv"
@@ -170,15 +170,9 @@ class LadderRespondConfig(StorySettings):
     """Replies in a conversation, from ELIZA's patterns, retrieval and n-grams to a fine-tuned model."""
 
     tested: Annotated[int, Range(10, 10**9)] = 200
-    """Test questions, at most, besides requests for a story."""
-    read: Count = 30
-    """Test prompts whose replies are laid out for blind rating."""
-    ratings: Path | None = None
-    """The sheet `blind.tsv` of this run with a reader's ratings; the same command then counts them."""
-
-    def files(self) -> dict[str, Path]:
-        """Return the ratings, if given; the stories are built in."""
-        return {} if self.ratings is None else {RATINGS: self.ratings}
+    """Test questions, at most, besides requests for a story. There are 123 facts that choose no setting."""
+    rates: Tried = (1.0,)
+    """Learning rates of fine-tuning that are tried, as multiples of the usual ones; repeat the flag for several."""
 
 
 @dataclass(frozen=True)
@@ -356,6 +350,8 @@ class LimitsConfig(StorySettings):
     """Questions of each kind, at most."""
     sampled: Annotated[int, Range(10, 10**9)] = 200
     """Sentences that the model writes and that are looked up in its training text."""
+    rates: Tried = (1.0,)
+    """Learning rates of fine-tuning that are tried, as multiples of the usual ones; repeat the flag for several."""
 
     def _problems(self) -> list[str]:
         same = self.model is not None and self.seeds > 1

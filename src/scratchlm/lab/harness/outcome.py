@@ -16,7 +16,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.sealed import read_sealed, sealed
-from scratchlm.lab.harness.settings import MODEL, RATINGS
+from scratchlm.lab.harness.settings import MODEL
 
 FORMAT, KIND, COMMAND = 1, "scratchlm experiment", "scratchlm experiment"
 SAME = 1e-9
@@ -27,8 +27,8 @@ INSIDE = 0.9
 """Fraction of the values that must lie within their intervals on a machine that rounds differently."""
 FEW = 50
 """Fewer cases than this are counted, not stated as a percentage."""
-DERIVED = (".p", ".detectable", ".read_relevant", ".read_coherent", "read-as-relevant")
-"""Values not compared across machines: derived from other values, or ratings of replies that differ there."""
+DERIVED = (".p", ".detectable")
+"""Values not compared across machines: derived from other values."""
 
 
 @dataclass(frozen=True)
@@ -286,11 +286,11 @@ def _restore(value: Any) -> None:
 
 
 def other_data(stored: Outcome, again: Outcome) -> list[str]:
-    """Return a problem for each input file that differs from the stored run's; ratings may differ."""
+    """Return a problem for each input file that differs from the stored run's."""
     return [
         f"{name}: differs from the file that the stored result of {stored.name} used; name its data folder with --data"
         for name in stored.data
-        if name != RATINGS and again.data.get(name) != stored.data[name]
+        if again.data.get(name) != stored.data[name]
     ]
 
 

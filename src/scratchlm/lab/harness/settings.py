@@ -19,9 +19,7 @@ INIT = "init"
 """Name of a published model, among an experiment's settings and its files."""
 MODEL = "model"
 """Name of a quickstart's model, among an experiment's settings and its files."""
-RATINGS = "ratings"
-"""Name of the ratings of a human reader, which come in after all steps."""
-NOT_STEPS = (RATINGS, INIT, "seeds")
+NOT_STEPS = (INIT, "seeds")
 """Settings that change no step: a published model's steps carry its hash in their names, and a seed has its own folder.
 
 So a run with more seeds goes on from one with fewer.

@@ -55,17 +55,18 @@ MOST_BYTES = 60_000_000
 
 def fine_tune(
     model: SavedModel, conversations: Sequence[Conversation], *, epochs: float, seed: int,
-    documents: Sequence[str] = (), rows: int = ROWS, fewest_steps: int = 1,
+    documents: Sequence[str] = (), rows: int = ROWS, fewest_steps: int = 1, rate: float = 1.0,
 ) -> LanguageModel:  # fmt: skip
     """Fine-tune a model on conversations for `epochs` epochs, or more, in the dtype that is faster on this CPU.
 
     `documents` are mixed in for rehearsal; conversations are then repeated until both have about as many tokens. A
-    batch has `rows` rows as long as the model's context.
+    batch has `rows` rows as long as the model's context, and learning rates are `rate` times the usual ones.
     """
     fine_tuned = LanguageModel(model)
     length = model.decoder.config.context
     schedule = ScheduleConfig(shape="linear", warmup_steps=10)
-    config = TrainingConfig(batch_size=rows, sequence_length=length, optimizer=TEACHING, schedule=schedule)
+    optimizer = TEACHING.times(rate)
+    config = TrainingConfig(batch_size=rows, sequence_length=length, optimizer=optimizer, schedule=schedule)
     shown = instruct_batches(fine_tuned, conversations, config, seed, documents)
     config = replace(config, steps=max(fewest_steps, math.ceil(epochs * rows_of(shown.samples, length) / rows)))
     runtime = RuntimeConfig(dtype=faster_dtype(), seed=seed)

@@ -72,11 +72,14 @@ def train_variant(
     recipe = load_recipe("default").training
     optimizer = recipe.optimizer
     assert isinstance(optimizer, MuonConfig)
-    adam = replace(optimizer.adam, learning_rate=factor * optimizer.adam.learning_rate)
-    optimizer = replace(optimizer, learning_rate=factor * optimizer.learning_rate, adam=adam)
     schedule = replace(recipe.schedule, warmup_steps=min(recipe.schedule.warmup_steps, steps // 5))
     training = replace(
-        recipe, steps=steps, batch_size=rows, sequence_length=text.length, optimizer=optimizer, schedule=schedule
+        recipe,
+        steps=steps,
+        batch_size=rows,
+        sequence_length=text.length,
+        optimizer=optimizer.times(factor),
+        schedule=schedule,
     )
     watched = ArrayTokens(text.test.read(0, min(WATCHED, len(text.test))))
 

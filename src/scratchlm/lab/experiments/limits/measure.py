@@ -3,6 +3,8 @@
 The model is pretrained on stories and fine-tuned to answer. Questions ask for facts in no story, for known facts in new
 wording, with a `not`, and with a false premise. Sentences that the model writes are looked up in its training text.
 Fluent means that the grammar of the stories accepts the answer. No training conversation says "I do not know".
+
+A second model is fine-tuned alike from random weights: what it does not know, pretraining taught the first one.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import math
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,14 +29,13 @@ from scratchlm.lab.harness.findings import Cell, Findings, Row, Test
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Exchange, TextSample, Value
 from scratchlm.lab.harness.steps import Steps
-from scratchlm.lab.shared.fine_tuned import answers, conversation_of, fine_tune, quickstart_model, storyteller
+from scratchlm.lab.shared.fine_tuned import answers, conversation_of, quickstart_model, storyteller
 from scratchlm.lab.shared.proportions import grammatical, mean_of, names, proportion
+from scratchlm.lab.shared.teaching import LONGEST, best_setting, halves, report_tried, taught, tried_settings
 from scratchlm.storyworld.quiz import held_out_phrasings, phrasings, statement, taught_facts
 from scratchlm.storyworld.world import Fact
 from scratchlm.tours.quickstart.text import QuickstartText
 
-LONGEST = 24
-"""Most tokens of an answer."""
 NEAR = 0.1
 """Fraction of answers by which two changes of a question may differ and still count as alike."""
 PREMISES: Mapping[str, str] = {
@@ -54,18 +57,29 @@ KINDS = {
 }
 
 
+FACTS = ("read", "untold")
+"""Kinds of questions about facts that no fine-tuning conversation states as an answer."""
+
+
 def run(config: LimitsConfig, steps: Steps, out: Findings) -> None:
     """Fine-tune, ask, and look up written sentences."""
-    answering, writing, corpus = _models(config, steps, out)
+    models = _models(config, steps, out)
 
     def work() -> dict[str, Any]:
-        model = answering()
-        answers = {kind: _ask(model, cases) for kind, cases in questions(config.tested, config.seed).items()}
-        return {**answers, "written": _write(writing(), config)}
+        model, cases = models.answering(), questions(config.tested, config.seed)
+        answered = {kind: _ask(model, cases[kind]) for kind in KINDS}
+        return {**answered, "written": _write(models.writing(), config)}
+
+    def untaught() -> dict[str, Any]:
+        assert models.unpretrained is not None
+        model, cases = models.unpretrained(), questions(config.tested, config.seed)
+        return {kind: _ask(model, cases[kind]) for kind in FACTS}
 
     asked = steps.once("asked", work)
-    traced = steps.once("traced", trace, asked["written"], corpus)
+    traced = steps.once("traced", trace, asked["written"], models.corpus)
     report(out, asked)
+    if models.unpretrained is not None:
+        report_unpretrained(out, asked, steps.once("unpretrained", untaught))
     report_traces(out, traced)
     out.notes += [
         "naming the true value is right, except in questions with a `not`; another true fact counts as wrong",
@@ -76,24 +90,36 @@ def run(config: LimitsConfig, steps: Steps, out: Findings) -> None:
     ]
 
 
-def _models(
-    config: LimitsConfig, steps: Steps, out: Findings
-) -> tuple[Callable[[], LanguageModel], Callable[[], LanguageModel], QuickstartText]:
-    """Return what loads the model that answers and the one that writes stories, and the stories that both have read."""
+@dataclass(frozen=True)
+class Models:
+    """What loads the models of this experiment, and the stories that they have read."""
+
+    answering: Callable[[], LanguageModel]
+    writing: Callable[[], LanguageModel]
+    corpus: QuickstartText
+    unpretrained: Callable[[], LanguageModel] | None = None
+    """The model fine-tuned from random weights; none beside a quickstart's model."""
+
+
+def _models(config: LimitsConfig, steps: Steps, out: Findings) -> Models:
     if config.model is not None:
         quick, stories = quickstart_model(config.model)
         out.notes.append("the model is that of a quickstart (setting model): the verdicts are about this model")
-        return lambda: quick, lambda: quick, stories
+        return Models(lambda: quick, lambda: quick, stories)
     small, corpus = storyteller(config, steps)
     if config.small:
         remedy = "run scratchlm quickstart first, and then this command in the same folder"
         out.notes.append(f"the model trained too little to judge the claims: {remedy}")
+    tried = tried_settings(small, corpus, config, config.rates, steps)
+    report_tried(out, tried)
 
-    def answering() -> LanguageModel:
-        conversations, documents = storyworld.conversations(config.seed), corpus.rehearsal[:300]
-        return fine_tune(small.pretrained(), conversations, epochs=config.epochs, seed=config.seed, documents=documents)
+    def answering(start: str) -> LanguageModel:
+        return taught(small, corpus, config, start, best_setting(tried[start]))
 
-    return answering, lambda: LanguageModel(small.pretrained()), corpus
+    return Models(
+        partial(answering, "pretrained"), lambda: LanguageModel(small.pretrained()), corpus,
+        partial(answering, "random"),
+    )  # fmt: skip
 
 
 Case = dict[str, str]
@@ -112,8 +138,8 @@ def questions(most: int, seed: int) -> dict[str, list[Case]]:
         cases["reworded"].append(_case(draw.choice(held_out_phrasings(fact)), fact))
         for kind, word in (("negated", "not"), ("often", "often")):
             cases[kind].append(_case(plain.replace(f"does {fact.subject} ", f"does {fact.subject} {word} "), fact))
-    for kind, split in (("read", "held-in"), ("untold", "held-out")):
-        chosen = [each for each in storyworld.questions() if each.split == split]
+    untold = [each for each in storyworld.questions() if each.split == "held-out"]
+    for kind, chosen in (("read", halves()[1]), ("untold", untold)):
         for each in draw.sample(chosen, min(most, len(chosen))):
             case = {"question": each.question, "value": each.value, "expected": each.expected}
             cases[kind].append({**case, "subject": each.subject})
@@ -254,6 +280,23 @@ def report(out: Findings, answers: Mapping[str, list[dict[str, Any]]]) -> None:
             text = f"{each['given']} (true: {each['expected']})"
             exchange = Exchange(each["question"], {"": each["given"]}, each["expected"], name)
             out.samples.append(TextSample(f"{name}: {each['question']}", text, exchange))
+
+
+def report_unpretrained(
+    out: Findings, answers: Mapping[str, list[dict[str, Any]]], others: Mapping[str, list[dict[str, Any]]]
+) -> None:
+    """Report how a model that was not pretrained answers the same questions, and add the claim."""
+    rows: list[Row] = []
+    for kind in FACTS:
+        subjects = [each["subject"] for each in answers[kind]]
+        out.values[f"{kind}.unpretrained"] = proportion([each["right"] for each in others[kind]], subjects)
+        gaps = [one["right"] - other["right"] for one, other in zip(answers[kind], others[kind], strict=True)]
+        out.gain(f"{kind}.over_unpretrained", paired(gaps, subjects))
+        keys = (f"{kind}.right", f"{kind}.unpretrained", f"{kind}.over_unpretrained")
+        rows.append([KINDS[kind], str(len(gaps)), *(Cell(key, ".1%") for key in keys)])
+    header = ["question type", "number", "pretrained and fine-tuned", "fine-tuned from random weights", "difference"]
+    out.table("Answers that name the true value, with and without pretraining", header, rows)
+    out.claim("pretraining-teaches-facts")
 
 
 def separation(answered: Sequence[Mapping[str, Any]]) -> Value:
