@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from xml.etree import ElementTree
 
 from scratchlm.base.config import from_dict
@@ -12,15 +13,20 @@ from scratchlm.lab.catalogue import EXPERIMENTS, sentences
 from scratchlm.lab.harness.findings import Findings, Sentence, conclude
 from scratchlm.lab.harness.methods import MethodResult
 from scratchlm.lab.harness.outcome import Curves, Outcome, Value
+from scratchlm.lab.harness.verdicts import LEVEL, judged
 
 SENTENCES = {key: each for name in EXPERIMENTS for key, each in sentences(name).items()}
 """What the claims of all experiments say; where two have the same key, of one of them."""
 
 
 def concluded(*found: Findings, says: Mapping[str, Sentence] = SENTENCES) -> Outcome:
-    """Return the outcome that the findings at one or several seeds give."""
+    """Return the outcome that the findings at one or several seeds give, each claim judged as if it were alone."""
     made = Outcome("toy", "?")
     conclude(made, found, says)
+    shown = {key: judged(claim.test, made.values) for key, claim in made.claims.items() if claim.test}
+    for key, each in shown.items():
+        holds = each.holds if (each.p or 0.0) <= LEVEL else None
+        made.claims[key] = replace(made.claims[key], holds=holds)
     return made
 
 

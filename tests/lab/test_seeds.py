@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from lab.outcomes import concluded, holding
-from scratchlm.lab.harness.findings import Cell, Findings, Sentence, above, below, negated
+from scratchlm.lab.harness.findings import Cell, Findings, Sentence, conclude
 from scratchlm.lab.harness.methods import paired
-from scratchlm.lab.harness.outcome import Value
+from scratchlm.lab.harness.outcome import Outcome, Value
 from scratchlm.lab.harness.seeds import over_seeds
+from scratchlm.lab.harness.verdicts import below, corrected, judged
 from scratchlm.lab.shared.proportions import mean_of, proportion
 
 
@@ -62,7 +61,7 @@ def seed(*bits: float) -> Findings:
     found.claim("grows", found.gain("gap", paired(gaps)), by="more")
     found.claim("lower", below("m1", "m0"))
     found.claim("both", least="0.5")
-    found.claim("neither", negated(above("gap")))
+    found.claim("neither", below("gap"))
     found.derive("sum", lambda values: Value(values["m0"].value + values["m1"].value))
     found.table("Bits", ["", "bits"], [["first", Cell("m0")], ["second", Cell("m1", ".1f", False)], ["", Cell("none")]])
     found.curves(
@@ -105,6 +104,49 @@ def test_another_confidence_widens_an_interval_by_students_t_over_its_seeds() ->
     one = Value(0.5, 0.4, 0.6)
     assert one.at(0.9875).high == pytest.approx(0.5 + 0.1 * 2.4977 / 1.96, abs=1e-4)
     assert one.at(0.95).low == pytest.approx(0.4)
-    three = replace(one, seeds=(0.4, 0.5, 0.6))
-    assert three.at(0.9875).low == pytest.approx(0.5 - 0.1 * 8.860 / 4.3027, abs=1e-3)
+    three = over_seeds([Value(0.4), Value(0.5), Value(0.6)])
+    assert three.at(0.9875).low == pytest.approx(0.5 - 8.860 * 0.1 / np.sqrt(3), abs=1e-3)
+    both = over_seeds([Value(0.4, 0.3, 0.5), Value(0.5, 0.4, 0.6), Value(0.6, 0.5, 0.7)])
+    half = np.hypot(8.860 * 0.1 / np.sqrt(3), 0.1 * 2.4977 / 1.96)
+    assert both.at(0.9875).low == pytest.approx(0.5 - half, abs=1e-3)
+    assert both.at(0.95).ends == pytest.approx(both.ends)
     assert Value(0.5).at(0.9875) == Value(0.5)
+
+
+def test_a_test_is_shown_at_the_level_at_which_its_weakest_comparison_is() -> None:
+    """A difference of 1.960 standard errors has a p-value of 0.05, one of 2.5758 of 0.01 (tables of the normal law)."""
+    values = {"weak": Value(1.96, 0.0, 3.92), "strong": Value(2.5758, 2.5758 - 1.96, 2.5758 + 1.96),
+              "negative": Value(-2.5758, -2.5758 - 1.96, -2.5758 + 1.96), "exact": Value(3.0)}  # fmt: skip
+    assert judged("strong > 0", values) == (True, pytest.approx(0.01, rel=1e-3))
+    assert judged("strong < 0", values) == (False, pytest.approx(0.01, rel=1e-3))
+    assert judged("strong > 0 and weak > 0", values) == (True, pytest.approx(0.05, rel=1e-3))
+    assert judged("strong > 0 and negative > 0", values) == (False, pytest.approx(0.02, rel=1e-3))
+    assert judged("strong > 0 or negative > 0", values) == (True, pytest.approx(0.02, rel=1e-3))
+    assert judged("weak < 0 or negative > 0", values) == (False, pytest.approx(0.05, rel=1e-3))
+    assert judged("exact > 2", values) == judged("exact > 2 and exact < 4", values) == (True, None)
+    assert judged("exact > 3", values) == (False, None)
+    assert judged("weak < 0.5 * exact", {**values, "weak": Value(1.5, 1.0, 2.0)}).p == 1.0
+    assert judged("strong > exact", values).holds is False
+    with pytest.raises(ValueError, match="is no comparison"):
+        judged("strong above 0", values)
+
+
+def test_p_values_of_several_claims_are_corrected_together() -> None:
+    """The example has the adjusted p-values that R's p.adjust(c(0.01, 0.02, 0.03, 0.04), "holm") gives."""
+    found = corrected({"a": 0.03, "b": 0.01, "c": 0.04, "d": 0.02})
+    assert found == pytest.approx({"b": 0.04, "d": 0.06, "a": 0.06, "c": 0.06})
+    assert corrected({}) == {}
+
+
+def test_a_verdict_counts_the_other_claims_and_says_if_it_has_one_seed() -> None:
+    def verdicts(*others: str) -> dict[str, str]:
+        made, found = Outcome("toy", "?"), Findings()
+        for key in ("a", *others):
+            found.values[key] = Value(2.2, 2.2 - 1.96, 2.2 + 1.96)  # p = 0.028
+            found.claim(key, f"{key} > 0", entry="neither")
+        found.claim("counted", True, entry="neither")
+        conclude(made, [found], SAYS)
+        return {key: made.verdict(claim) for key, claim in made.claims.items()}
+
+    assert verdicts() == {"a": "holds at one seed", "counted": "holds"}
+    assert verdicts("b")["a"] == "could not be shown at one seed"

@@ -170,7 +170,7 @@ class LadderRespondConfig(StorySettings):
     """Replies in a conversation, from ELIZA's patterns, retrieval and n-grams to a fine-tuned model."""
 
     tested: Annotated[int, Range(10, 10**9)] = 200
-    """Test questions, at most, besides requests for a story. There are 123 facts that choose no setting."""
+    """Test questions, at most, besides requests for a story. There are 116 facts that choose no setting."""
     rates: Tried = (1.0,)
     """Learning rates of fine-tuning that are tried, as multiples of the usual ones; repeat the flag for several."""
 
@@ -393,9 +393,9 @@ class TwinsConfig(BookSettings):
 
     vocabulary_size: Vocabulary = 1024
     """Vocabulary size of the tokenizer."""
-    pretraining_steps: Count = 200
+    pretraining_steps: Count = 120
     """Training steps of each model."""
-    search_steps: Count = 60
+    search_steps: Count = 40
     """Training steps of each run that searches a learning rate."""
     targets: Annotated[int, Range(512, 10**9)] = 16_384
     """Held-out tokens of the test; as many others choose learning rates."""

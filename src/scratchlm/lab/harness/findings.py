@@ -6,9 +6,8 @@ So they are made once, by `conclude`, from the values over all seeds.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
@@ -16,10 +15,8 @@ from scratchlm.base.statistics import Comparison
 from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Table, TextSample, Value
 from scratchlm.lab.harness.seeds import over_seeds
 from scratchlm.lab.harness.settings import INIT
+from scratchlm.lab.harness.verdicts import LEVEL, Values, above, corrected, judged
 
-Values = Mapping[str, Value]
-Test = Callable[[Values], bool | None]
-"""Judges a claim by the values over all seeds: it holds, it does not, or (None) the values could not show it."""
 Heights = Sequence[float] | Sequence[str]
 """Heights of a curve: numbers, or keys of values, which add the intervals."""
 
@@ -50,7 +47,7 @@ class Sentence:
 
     says: str
     test: str = ""
-    """Judges it by the values: comparisons such as `loss.1 > loss.16`, joined by `and`. Empty where code does."""
+    """Judges it by the values, as `verdicts` describes. Empty where code does."""
     control: str = ""
     """What else would give the same numbers, and which measurement excludes it."""
 
@@ -58,7 +55,7 @@ class Sentence:
 @dataclass(frozen=True)
 class _Claim:
     entry: str
-    test: Test | bool | None
+    test: str | bool | None
     timed: bool
     words: Mapping[str, Any]
 
@@ -96,16 +93,16 @@ class Findings:
         return self.data.get(INIT, "")[:8]
 
     def claim(
-        self, key: str, test: Test | bool | None = None, *, entry: str = "", timed: bool = False, **words: Any
+        self, key: str, test: str | bool | None = None, *, entry: str = "", timed: bool = False, **words: Any
     ) -> None:
         """Add a claim, whose sentence, test and control are those of `entry`, or `key`, in claims.toml.
 
-        A `test` takes the place of the one there and must use nothing but the values; a truth value is for what no
-        seed changes, such as a count of parameters. `words` are filled into the sentence.
+        A `test` takes the place of the one there; a truth value is for what no seed changes, such as a count of
+        parameters. `words` are filled into the sentence.
         """
         self._claims[key] = _Claim(entry or key, test, timed, words)
 
-    def gain(self, key: str, compared: Comparison) -> Test:
+    def gain(self, key: str, compared: Comparison) -> str:
         """Add a difference as a value; return the test that it lies above zero."""
         self.values[key] = Value(compared.difference, *compared.interval)
         return above(key)
@@ -130,51 +127,6 @@ class Findings:
     ) -> None:
         """Add a figure with one row for each label: its value with the interval, and a dot for each seed."""
         self._dots.append((title, x, rows, levels or {}))
-
-
-def above(key: str, limit: float | str = 0.0) -> Test:
-    """Return the test that a value lies above a number, or above another value, with its whole interval."""
-    return lambda values: values[key].exceeds(values[limit] if isinstance(limit, str) else limit)
-
-
-def below(key: str, limit: float | str = 0.0) -> Test:
-    """Return the test that a value lies below a number, or below another value, with its whole interval."""
-    return negated(above(key, limit))
-
-
-def negated(test: Test) -> Test:
-    """Return the test of the opposite; what could not be shown cannot be shown either way."""
-
-    def opposite(values: Values) -> bool | None:
-        verdict = test(values)
-        return None if verdict is None else not verdict
-
-    return opposite
-
-
-def every(*tests: Test) -> Test:
-    """Return the test that all of several hold."""
-    return lambda values: all_hold([each(values) for each in tests])
-
-
-def all_hold(verdicts: Sequence[bool | None]) -> bool | None:
-    """Return whether all hold: False if one does not, None if one could not be shown."""
-    return False if False in verdicts else None if None in verdicts else True
-
-
-def any_holds(verdicts: Sequence[bool | None]) -> bool | None:
-    """Return whether at least one holds: False if none does, None if that could not be shown."""
-    return True if True in verdicts else None if None in verdicts else False
-
-
-def read_test(text: str) -> Test:
-    """Return the test that a text such as `loss.1 > loss.16 and gain > 0.5` describes."""
-    tests = []
-    for comparison in text.split(" and "):
-        key, sign, limit = comparison.split()
-        number = re.fullmatch(r"-?\d+(\.\d+)?", limit)
-        tests.append({">": above, "<": below}[sign](key, float(limit) if number else limit))
-    return every(*tests)
 
 
 def conclude(outcome: Outcome, findings: Sequence[Findings], sentences: Mapping[str, Sentence]) -> None:
@@ -202,22 +154,46 @@ def conclude(outcome: Outcome, findings: Sequence[Findings], sentences: Mapping[
     for title, x, labels, levels in first._dots:
         dots = [Dot(label, values[key]) for label, key in labels.items() if key in values]
         outcome.dots.append(Dots(title, x, dots, _levels(levels, values)))
+    _judge(outcome, findings, sentences)
+
+
+def _judge(outcome: Outcome, findings: Sequence[Findings], sentences: Mapping[str, Sentence]) -> None:
+    """Judge all claims by the values over seeds, and correct their p-values together."""
+    claims: dict[str, Claim] = {}
     for key in dict.fromkeys(key for each in findings for key in each._claims):
-        claims = [each._claims[key] for each in findings if key in each._claims]
-        sentence, words = sentences[claims[0].entry], claims[0].words
-        says, control = (text.format(**words) for text in (sentence.says, sentence.control))
-        holds = _judged(claims, sentence.test.format(**words), values)
-        outcome.claims[key] = Claim(says, holds, claims[0].timed, control)
+        made = [each._claims[key] for each in findings if key in each._claims]
+        sentence, words = sentences[made[0].entry], made[0].words
+        says, control, test = (text.format(**words) for text in (sentence.says, sentence.control, sentence.test))
+        claims[key] = Claim(says, None, made[0].timed, control, seeds=len(made))
+        if isinstance(made[0].test, bool):
+            truths = {claim.test for claim in made}
+            claims[key] = replace(claims[key], holds=made[0].test if len(truths) == 1 else None)
+        else:
+            claims[key] = replace(claims[key], test=made[0].test or test)
+    outcome.claims = with_verdicts(claims, outcome.values)
+    if count := sum(claim.p is not None for claim in outcome.claims.values()):
+        outcome.notes.append(
+            f"{count} claims are judged by intervals: their p-values are corrected together (Holm), so that any of "
+            f"these verdicts is wrong by chance with a probability of at most {LEVEL:.0%}"
+        )
 
 
-def _judged(claims: Sequence[_Claim], text: str, values: Values) -> bool | None:
-    test = claims[0].test
-    if test is None:
-        return read_test(text)(values)
-    if callable(test):
-        return test(values)
-    verdicts = {claim.test for claim in claims}
-    return test if len(verdicts) == 1 else None
+def with_verdicts(claims: Mapping[str, Claim], values: Values) -> dict[str, Claim]:
+    """Return claims with the verdicts that their tests give, and with p-values corrected together.
+
+    Claims without a test keep the verdict that they have.
+    """
+    shown = {key: judged(claim.test, values) for key, claim in claims.items() if claim.test}
+    levels = corrected({key: each.p for key, each in shown.items() if each.p is not None})
+    results = {}
+    for key, claim in claims.items():
+        if key not in shown:
+            results[key] = claim
+            continue
+        level = levels.get(key)
+        holds = shown[key].holds if level is None or level <= LEVEL else None
+        results[key] = replace(claim, holds=holds, p=level)
+    return results
 
 
 def _drawn(seeds: Sequence[_Curves], values: Values) -> Curves:

@@ -12,9 +12,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from scratchlm.base.statistics import Comparison, comparison_of, standard_error
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Values
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.harness.verdicts import Values
 
 M = TypeVar("M")
 G = TypeVar("G", bound=Sized)

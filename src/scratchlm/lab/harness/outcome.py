@@ -16,6 +16,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import write_json
 from scratchlm.base.result import Result
 from scratchlm.base.sealed import read_sealed, sealed
+from scratchlm.base.statistics import standard_error
 from scratchlm.lab.harness.settings import MODEL
 
 FORMAT, KIND, COMMAND = 1, "scratchlm experiment", "scratchlm experiment"
@@ -58,20 +59,6 @@ class Value:
         interval = "" if self.low is None or self.high is None else f" ({self.low:{form}} to {self.high:{form}})"
         return number + interval
 
-    def above(self, other: Value | float = 0.0) -> bool:
-        """Return whether its whole interval lies above a number, or above the interval of another value."""
-        limit = other.high if isinstance(other, Value) else other
-        return self.low is not None and limit is not None and self.low > limit
-
-    def exceeds(self, other: Value | float = 0.0) -> bool | None:
-        """Return whether it is greater than a number or a value; None if their intervals overlap.
-
-        A value without an interval is taken as exact.
-        """
-        other = other if isinstance(other, Value) else Value(other)
-        (low, high), (least, most) = self.ends, other.ends
-        return True if low > most else False if high < least or low == high == least == most else None
-
     @property
     def ends(self) -> tuple[float, float]:
         """The ends of its interval; the value itself twice if it has none."""
@@ -80,16 +67,25 @@ class Value:
     def at(self, confidence: float) -> Value:
         """Return the value with its 95% interval widened or narrowed to another confidence.
 
-        The law is Student's t over its seeds, where it has several, and otherwise a normal one.
+        The part over seeds follows Student's t, the part over test items a normal distribution (`seeds.over_seeds`).
         """
         from scipy.stats import norm, t
 
         if self.low is None or self.high is None:
             return self
-        law = t(len(self.seeds) - 1) if len(self.seeds) > 1 else norm()
-        factor = float(law.ppf((1 + confidence) / 2) / law.ppf(0.975))
-        low, high = (self.value + factor * (end - self.value) for end in (self.low, self.high))
-        return replace(self, low=low, high=high)
+        wanted = (1 + confidence) / 2
+        of_items, of_seeds, of_seeds_here = float(norm.ppf(wanted) / norm.ppf(0.975)), 0.0, 0.0
+        if len(self.seeds) > 1:
+            spread, law = standard_error(self.seeds), t(len(self.seeds) - 1)
+            of_seeds, of_seeds_here = float(law.ppf(wanted)) * spread, float(law.ppf(0.975)) * spread
+
+        def half(here: float) -> float:
+            items = math.sqrt(max(0.0, here**2 - of_seeds_here**2))
+            return math.hypot(of_seeds, of_items * items)
+
+        return replace(
+            self, low=self.value - half(self.value - self.low), high=self.value + half(self.high - self.value)
+        )
 
 
 @dataclass(frozen=True)
@@ -103,6 +99,12 @@ class Claim:
     """Whether it compares clock readings, which another program can change: a replay may find otherwise."""
     control: str = ""
     """What else would give the same numbers, and what excludes it."""
+    test: str = ""
+    """How the values judge it; empty where a program decided."""
+    p: float | None = None
+    """Its p-value, corrected for the other claims; None where no interval was compared."""
+    seeds: int = 0
+    """Number of seeds that it was measured at; 0 in older results."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,8 @@ class Outcome(Result):
         """
         if self.small:
             return "holds with --small" if claim.holds else "too small to judge (would not hold)"
-        return "could not be shown" if claim.holds is None else "holds" if claim.holds else "does not hold"
+        verdict = "could not be shown" if claim.holds is None else "holds" if claim.holds else "does not hold"
+        return f"{verdict} at one seed" if claim.seeds == 1 and claim.p is not None else verdict
 
     def as_dict(self) -> dict[str, Any]:
         """Return sealed plain data."""

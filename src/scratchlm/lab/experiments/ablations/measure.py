@@ -20,10 +20,11 @@ from scratchlm.data.batches import ArrayTokens
 from scratchlm.data.prepared import open_data
 from scratchlm.evaluation.bits import token_nats
 from scratchlm.lab.experiments.config import AblationsConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, below, every
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.harness.verdicts import above, below, every
 from scratchlm.lab.shared.frozen import LAYERS, PARTS, VOCABULARY, WIDTH, Frozen, Part, optimizer_of
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import SmallModel, prepare_text, pretrain_small_model, text_size
@@ -238,12 +239,10 @@ def report_perturbed(out: Findings, measured: Mapping[str, Mapping[str, Sequence
 def claim_perturbed(out: Findings) -> None:
     """Add the claims about noise and zeroed weights."""
 
-    def little(key: str) -> Test:
+    def little(key: str) -> str:
         """Return the test that the loss changes by less than 1%, upwards or downwards."""
-        rise, base = f"{key}.rise", key.split(".")[0] + ".0.0"
-        return lambda values: every(below(rise, 0.01 * values[base].value), above(rise, -0.01 * values[base].value))(
-            values
-        )
+        base = key.split(".")[0] + ".0.0"
+        return every(f"{key}.rise < 0.01 * {base}", f"{key}.rise > -0.01 * {base}")
 
     out.claim("little-noise-is-forgiven", little("noise.0.01"))
     out.claim("much-noise-destroys")
@@ -288,7 +287,7 @@ def last(each: Mapping[str, Any]) -> Sequence[float]:
 
 
 def _claim_frozen(out: Findings, trained: Mapping[str, Mapping[str, Any]], counts: Sequence[str]) -> None:
-    def lower(one: str, other: str) -> Test:
+    def lower(one: str, other: str) -> str:
         """Add the difference of two losses, and what is left of it after further doublings for the worse one."""
         key, worse = f"{named(one)}.under.{named(other)}", trained[other]["blocks"]
         gaps = np.subtract(last(trained[other]), last(trained[one]))

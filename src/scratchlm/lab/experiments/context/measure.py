@@ -21,11 +21,12 @@ from scratchlm.data.batches import Tokens
 from scratchlm.data.prepared import open_data
 from scratchlm.inspection.heads import ablated, all_heads, induction_scores
 from scratchlm.lab.experiments.config import ContextConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, every
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.seeds import over_seeds
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.harness.verdicts import above, every
 from scratchlm.lab.shared import copying
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import SmallModel, prepare_small_model
@@ -205,8 +206,7 @@ def report_context(out: Findings, nats: Mapping[str, np.ndarray], context: int, 
         out.claim(key, out.gain(key, paired(gaps, books)))
     changed = np.abs(nats["no attention, shuffled"] - nats["no attention"])
     out.values["no-attention.change"] = Value(float(changed.max()))
-    unchanged = lambda values: values["no-attention.change"].value == 0  # noqa: E731
-    out.claim("attention-carries-context", unchanged)
+    out.claim("attention-carries-context", not changed.any())
 
 
 def report_order(
@@ -239,7 +239,7 @@ def _claim_order(
 ) -> None:  # fmt: skip
     """Add the claims about order; `one` is the loss with one token of context."""
 
-    def gain(key: str, gaps: np.ndarray) -> Test:
+    def gain(key: str, gaps: np.ndarray) -> str:
         return out.gain(key, paired(gaps, books))
 
     decoder, half, reader = (orders[name] for name in ("decoder", "half", "reader"))

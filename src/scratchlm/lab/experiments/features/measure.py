@@ -19,8 +19,9 @@ from scratchlm import storyworld
 from scratchlm.base.errors import UserError
 from scratchlm.data.prepared import open_data
 from scratchlm.lab.experiments.config import FeaturesConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, below, every
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.harness.verdicts import above, below, every
 from scratchlm.lab.shared.fine_tuned import STORY_BATCH, STORY_BYTES
 from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE, label_tokens, token_types
 from scratchlm.lab.shared.probes import (
@@ -310,44 +311,51 @@ def readers_of(each: Scores) -> dict[str, Sequence[float]]:
     return {**each["rivals"], **readers, "control-unseen": each["chance"]}
 
 
-def _leads(out: Findings, scores: Mapping[str, Scores], keys: Sequence[str], one: str, other: str) -> Test:
-    """Add the difference of two readers for some properties; return the test that all are above zero."""
-    tests = []
-    for key in keys:
-        readers = readers_of(scores[key])
-        compared = wider_gap(np.subtract(readers[one], readers[other]), scores[key]["group"], scores[key]["type"])
+def _leads(out: Findings, each: Scores, key: str, one: str, *others: str) -> str:
+    """Add how far a reader of a property is ahead of others; return the test that it is ahead of all of them."""
+    readers, tests = readers_of(each), []
+    for other in others:
+        compared = wider_gap(np.subtract(readers[one], readers[other]), each["group"], each["type"])
         name = "selectivity" if (one, other) == ("seen", "control") else f"{one}.over.{other}"
         tests.append(out.gain(f"{key}.{name}", compared))
     return every(*tests)
 
 
-def _beats_last(out: Findings, scores: Mapping[str, Scores], keys: Sequence[str]) -> Test:
-    return every(*(_leads(out, scores, keys, "learned", rival) for rival in ("last", "vectors")))
-
-
 def _claim_books(out: Findings, scores: Mapping[str, Scores]) -> None:
-    simple, contextual = list(SIMPLE), list(CONTEXTUAL)
-    more = [_leads(out, scores, simple, "embedding", other) for other in ("random-embedding", "frequency")]
-    out.claim("simple-in-vectors", every(*more))
-    out.claim("layers-add-compound", _leads(out, scores, contextual, "learned", "embedding"))
-    order = [*(below(f"{key}.centre", 1.0) for key in simple), *(above(f"{key}.centre", 1.0) for key in contextual)]
-    out.claim("simple-precedes-compound", every(*order))
-    out.claim("learned-beats-untrained", _leads(out, scores, contextual, "learned", "untrained"))
-    out.claim("learned-beats-last", _beats_last(out, scores, contextual), last=LAST)
-    out.claim("handmade-leads", _leads(out, scores, contextual, "handmade", "learned"))
+    for key in SIMPLE:
+        name = NAMES[key]
+        test = _leads(out, scores[key], key, "embedding", "random-embedding", "frequency")
+        out.claim(f"{key}-in-vectors", test, entry="in-vectors", name=name)
+        out.claim(f"{key}-first", below(f"{key}.centre", 1.0), entry="first", name=name)
+    for key in CONTEXTUAL:
+        each, name = scores[key], NAMES[key]
+        out.claim(
+            f"{key}-needs-layers", _leads(out, each, key, "learned", "embedding"), entry="needs-layers", name=name
+        )
+        out.claim(f"{key}-later", above(f"{key}.centre", 1.0), entry="later", name=name)
+        _claim_learned(out, each, key, f"Books: {name}")
+        _leads(out, each, key, "handmade", "learned")
+
+
+def _claim_learned(out: Findings, each: Scores, key: str, name: str) -> None:
+    """Add the claims that training made a property readable, and more so than the nearest tokens do."""
+    out.claim(f"{key}-learned", _leads(out, each, key, "learned", "untrained"), entry="learned", name=name)
+    test = _leads(out, each, key, "learned", "last", "vectors")
+    out.claim(f"{key}-beats-last", test, entry="beats-last", name=name, last=LAST)
 
 
 def _claim_stories(out: Findings, scores: Mapping[str, Scores]) -> None:
-    out.claim("stories-beat-untrained", _leads(out, scores, list(STORY), "learned", "untrained"))
-    out.claim("stories-beat-last", _beats_last(out, scores, list(STORY)), last=LAST)
     for key, name in STORY.items():
-        out.claim(f"{key}-beats-rule", _leads(out, scores, [key], "learned", "handmade"), entry="beats-rule", name=name)
+        _claim_learned(out, scores[key], key, f"Stories: {name}")
+        test = _leads(out, scores[key], key, "learned", "handmade")
+        out.claim(f"{key}-beats-rule", test, entry="beats-rule", name=name)
 
 
 def _claim_controls(out: Findings, results: Mapping[str, Scores]) -> None:
-    words = [*SIMPLE, "word-noun", "woman"]
-    _leads(out, results, [key for key in results if key not in words], "seen", "control")
-    out.claim("selective", _leads(out, results, words, "seen", "control"))
+    for key, each in results.items():
+        test = _leads(out, each, key, "seen", "control")
+        if key in (*SIMPLE, "word-noun", "woman"):
+            out.claim(f"{key}-selective", test, entry="selective", name={**NAMES, **STORY}[key])
     scores = [score for each in results.values() for score in each["chance"]]
     types = [f"{key} {name}" for key, each in results.items() for name in each["type"]]
     out.values["control-unseen.mean"] = wider(scores, types)

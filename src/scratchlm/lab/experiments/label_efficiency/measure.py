@@ -16,9 +16,10 @@ import numpy as np
 from scratchlm.base.errors import UserError
 from scratchlm.evaluation.classes import best_threshold
 from scratchlm.lab.experiments.config import LabelEfficiencyConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, every
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.harness.verdicts import every
 from scratchlm.lab.shared.binary_scores import average_precision, compare_f1, compare_rankings, f1_score
 from scratchlm.lab.shared.detectors import (
     FITTED,

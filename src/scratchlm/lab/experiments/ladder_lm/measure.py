@@ -30,7 +30,7 @@ from scratchlm.evaluation.pairs import Pair, read_pairs
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
 from scratchlm.lab.experiments.config import LadderLmConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, every
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.methods import (
     Column,
     Method,
@@ -43,6 +43,7 @@ from scratchlm.lab.harness.methods import (
 )
 from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.harness.verdicts import every
 from scratchlm.lab.shared.booktext import BookText, book_text
 from scratchlm.lab.shared.language_tuning import (
     KINDS,

@@ -48,7 +48,7 @@ Make = Callable[[], tuple[Reply, int]]
 CLAIMS = (
     ("model-is-right-most", "chat", "retrieval", "right"),
     ("pretraining-teaches-facts", "chat", "random", "right"),
-    ("pretraining-is-no-mere-training", "chat", "longer", "right"),
+    ("pretraining-is-more-than-training", "chat", "longer", "right"),
     ("model-beats-recall", "chat", "recall", "right"),
     ("model-beats-search", "chat", "answered", "right"),
     ("model-beats-counting", "chat", "ngram", "right"),

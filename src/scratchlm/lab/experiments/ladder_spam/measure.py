@@ -17,10 +17,11 @@ import numpy as np
 from scratchlm.base.statistics import Comparison, spread, wilson_interval
 from scratchlm.evaluation.classes import best_threshold, calibration_error
 from scratchlm.lab.experiments.config import LadderSpamConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, above, every
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.methods import COSTS, Column, MethodResult, add_comparison, clocked, paired
 from scratchlm.lab.harness.outcome import Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.harness.verdicts import above, every
 from scratchlm.lab.shared.binary_scores import average_precision, compare_f1, f1_score
 from scratchlm.lab.shared.detectors import (
     FITTED,
@@ -242,7 +243,7 @@ def claim_methods(out: Findings) -> None:
     """Add the claims about pairs of methods, from the values of `report_differences`."""
     thresholds = ("", "_at_threshold")
 
-    def higher(better: str, *others: str, conditions: Sequence[str] = thresholds, margin: float = 0.0) -> Test:
+    def higher(better: str, *others: str, conditions: Sequence[str] = thresholds, margin: float = 0.0) -> str:
         keys = [f"{better}.over_{other}{condition}" for other in others for condition in conditions]
         return every(*(above(key, -margin) for key in keys if key in out.values))
 

@@ -25,7 +25,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.statistics import bootstrap_interval
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.config import LimitsConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Test
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Exchange, TextSample, Value
 from scratchlm.lab.harness.steps import Steps
@@ -296,7 +296,7 @@ def report_unpretrained(
         rows.append([KINDS[kind], str(len(gaps)), *(Cell(key, ".1%") for key in keys)])
     header = ["question type", "number", "pretrained and fine-tuned", "fine-tuned from random weights", "difference"]
     out.table("Answers that name the true value, with and without pretraining", header, rows)
-    out.claim("pretraining-teaches-facts")
+    out.claim("facts-come-from-pretraining")
 
 
 def separation(answered: Sequence[Mapping[str, Any]]) -> Value:
@@ -319,7 +319,7 @@ def separation(answered: Sequence[Mapping[str, Any]]) -> Value:
     return Value(area(everyone), *bootstrap_interval(everyone, area, samples=500))
 
 
-def claim(out: Findings, lost: Test) -> None:
+def claim(out: Findings, lost: str) -> None:
     """Add the claims about answers; `lost` tests that rewording lowers accuracy."""
     out.claim("fluent-when-wrong")
     out.claim("knows-what-it-read")

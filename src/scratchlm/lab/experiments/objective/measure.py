@@ -22,10 +22,11 @@ from scratchlm.evaluation.bits import target_logits, token_nats
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
 from scratchlm.lab.experiments.config import ObjectiveConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Values, above, every
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.harness.verdicts import Values, above, every
 from scratchlm.lab.shared.networks import Evaluations, fit_windows
 from scratchlm.lab.shared.proportions import mean_of
 from scratchlm.lab.shared.small_model import pieces_of_books
@@ -260,10 +261,9 @@ def report_training(out: Findings, measured: Mapping[str, Any], held_out: HeldOu
     for each in (looks[0], looks[len(looks) // 10], looks[len(looks) // 3], looks[-1]):
         out.samples.append(TextSample(f"after {each['step']:,} steps, loss {each['loss']:.2f}", each["text"]))
 
-    def guesses(values: Values) -> bool:
-        return all(abs(values[key].value / values["guessing"].value - 1) < 0.05 for key in ("before", "before.entropy"))
-
-    out.claim("begins-by-guessing", guesses)
+    near = [test for key in ("before", "before.entropy")
+            for test in (f"{key} > 0.95 * guessing", f"{key} < 1.05 * guessing")]  # fmt: skip
+    out.claim("begins-by-guessing", every(*near))
     per_token = len(held_out.blocks) / tokens
     gap = per_token * np.subtract(measured["frequency_blocks"], measured["blocks"])
     learned = out.gain("learned", paired(gap, [book for _, book in held_out.blocks]))
@@ -333,6 +333,14 @@ def report_spelling(out: Findings, results: Mapping[str, Mapping[str, Any]], siz
         key = "words.least" if name == "words" else "words.least.text"
         out.derive(f"{key}.bits_per_byte", partial(_less, f"{name}.bits_per_byte", f"{name}.saved"))
         out.derive(f"{key}.over.sub-words", partial(_less, f"{name}.over.sub-words", f"{name}.saved"))
+        between = partial(_between, f"{key}.over.sub-words", f"{name}.over.sub-words")
+        out.derive(f"{name}.between.sub-words", between)
+
+
+def _between(lower: str, upper: str, values: Values) -> Value:
+    """Return a value that lies between two others, with an interval that holds both of theirs."""
+    middle = (values[lower].value + values[upper].value) / 2
+    return Value(middle, values[lower].ends[0], values[upper].ends[1])
 
 
 def _less(key: str, other: str, values: Values) -> Value:
@@ -355,12 +363,5 @@ def claim_tokens(out: Findings) -> None:
     for condition in ("steps", "text"):
         suffix = "" if condition == "steps" else f".{condition}"
         key = "sub-words-beat-words" if condition == "steps" else f"sub-words-beat-words-at-equal-{condition}"
-        test = partial(words_need_more, f"words{suffix}.over.sub-words", f"words.least{suffix}.over.sub-words")
-        out.claim(key, test, what=CONDITIONS[condition])
+        out.claim(key, above(f"words{suffix}.between.sub-words"), what=CONDITIONS[condition])
     out.claim("loss-a-token-misleads")
-
-
-def words_need_more(gap: str, least: str, values: Values) -> bool | None:
-    """Judge whether words need more bits than sub-words: the gap is an upper bound, `least` its estimate."""
-    more, fewer = values[least].exceeds(0.0), values[gap].exceeds(0.0)
-    return True if more else False if fewer is False else None

@@ -25,9 +25,10 @@ from scratchlm.inspection.edits import Edit
 from scratchlm.inspection.prediction import predict
 from scratchlm.inspection.trace import trace
 from scratchlm.lab.experiments.config import PatchingConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, above, below, every
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.harness.verdicts import above, below, every
 from scratchlm.lab.shared.fine_tuned import conversation_of, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import mean_of, proportion
 from scratchlm.storyworld.quiz import phrasings, statement

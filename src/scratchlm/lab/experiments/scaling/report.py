@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scratchlm.lab.experiments.config import ScalingConfig
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, Values, above, every
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import Value
+from scratchlm.lab.harness.verdicts import above, every
 from scratchlm.lab.shared.scaling_laws import FORMS, LAWS, Form
 from scratchlm.pretraining.published_training import PublishedTraining, published_training, ratio, reference_training
 
@@ -136,7 +137,7 @@ def claim_gains_of_size_and_text(out: Findings, measured: SeedMeasurements) -> N
     tuned = config.tokens[config.tuned - 1]
     factors = measured.factors
 
-    def gain(key: str, gaps: np.ndarray) -> Test:
+    def gain(key: str, gaps: np.ndarray) -> str:
         return out.gain(key, paired(gaps))
 
     with_little = measured.gain(cells[small, few], cells[large, few])
@@ -277,7 +278,7 @@ def _claim_larger(out: Findings, measured: SeedMeasurements) -> None:
     """Add the claims about the larger run."""
     kaplan, hoffmann = LAWS
     for form in LAWS:
-        out.claim(f"{form.key}-holds", _all_inside(f"{form.key}.inside"), entry="holds", law=form.name)
+        out.claim(f"{form.key}-holds", above(f"{form.key}.inside", 0.5), entry="holds", law=form.name)
     values = out.values
     for form in LAWS:
         for rival in (*RIVALS, "surface"):
@@ -296,11 +297,6 @@ def _claim_larger(out: Findings, measured: SeedMeasurements) -> None:
     values["nearer.as-many"] = Value(values["without-floor.off"].value - values[f"{kaplan.key}.off"].value)
     keys = ("nearer", *(f"nearer.{other}" for other in RECOUNTS), "nearer.as-many")
     out.claim("kaplan-is-nearer", every(*(above(key) for key in keys)), kaplan=kaplan.name, hoffmann=hoffmann.name)
-
-
-def _all_inside(key: str) -> Callable[[Values], bool | None]:
-    """Return the test that the interval of every seed holds its measured loss; None if those of some do."""
-    return lambda values: True if values[key].value == 1 else False if values[key].value == 0 else None
 
 
 def report_coefficients(out: Findings, measured: SeedMeasurements) -> None:

@@ -12,16 +12,17 @@ it is also fine-tuned in larger ones, and every claim about it must hold for bot
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from scratchlm.lab.experiments.config import TasksConfig
 from scratchlm.lab.experiments.ladder_translate.measure import read_pairs
-from scratchlm.lab.harness.findings import Cell, Findings, Row, Test, Values, all_hold, any_holds
+from scratchlm.lab.harness.findings import Cell, Findings, Row
 from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
+from scratchlm.lab.harness.verdicts import LEVEL, Values, above, every, judged
 from scratchlm.lab.shared.fine_tuned import answers, fine_tune, storyteller
 from scratchlm.lab.shared.proportions import mean_of, proportion
 from scratchlm.lab.shared.task_set import TaughtTask, answering, messages_of, past_tense, spam, translating
@@ -42,8 +43,6 @@ WAYS = {
     "one": "multi-task model",
     "large": f"multi-task model, batches {LARGER} times as large",
 }
-WIDENED = "Four comparisons find one by chance more easily than one; their intervals are widened for it (Bonferroni)"
-"""The control of claims about any of four tasks."""
 MULTI = ("one", "large")
 """The two multi-task models."""
 
@@ -100,8 +99,6 @@ def report(out: Findings, tasks: dict[str, TaughtTask], answers_of: dict[str, di
             out.values[f"{key}.{way}"] = of(scores.tolist(), task.clusters)
             for model in MULTI if way not in MULTI else ():
                 out.gain(f"{key}.{model}.over_{way}", paired(each[model] - each[way], task.clusters))
-            if way in ("alone", "longer"):
-                out.gain(f"{key}.{way}_over_trivial", paired(scores - each["trivial"], task.clusters))
         out.gain(f"{key}.large.over_one", paired(each["large"] - each["one"], task.clusters))
         cells = [Cell(f"{key}.{way}") for way in WAYS]
         rows.append([f"{task.name} ({task.measure})", str(len(task.tested)), *cells, task.baseline])
@@ -111,44 +108,33 @@ def report(out: Findings, tasks: dict[str, TaughtTask], answers_of: dict[str, di
             answers = {name: answers_of[way][key][number] for way, name in WAYS.items() if way != "trivial"}
             out.samples.append(TextSample.asked(asked, answers, expected))
     out.table("Four tasks, one model", ["task", "test cases", *WAYS.values(), "what that baseline is"], rows)
-    claim(out, list(tasks))
+    claim(out, tasks)
 
 
-def claim(out: Findings, tasks: Sequence[str]) -> None:
-    """Add the claims, from how far both multi-task models are ahead on each task.
+def claim(out: Findings, tasks: Mapping[str, TaughtTask]) -> None:
+    """Add the claims about each task; they must hold for both multi-task models."""
+    for key, task in tasks.items():
 
-    Four comparisons: at 98.75% each, their joint confidence is at least 95% (Bonferroni).
+        def both(way: str, by: float = 0.0, sign: str = ">", key: str = key) -> str:
+            """Return the test that both multi-task models are ahead of a way by more than `by`, or behind it."""
+            return every(*(f"{key}.{model}.over_{way} {sign} {by:g}" for model in MULTI))
+
+        for entry, test in (
+            ("beats-trivial", both("trivial")),
+            ("beats-narrow", both("narrow")),
+            ("sharing-costs", both("longer", -NEAR, "<")),
+            ("larger-batches-help", above(f"{key}.large.over_one")),
+        ):
+            out.claim(f"{key}-{entry}", test, entry=entry, task=task.name.capitalize(), near=NEAR, larger=LARGER)
+    names = list(tasks)
+    out.derive("model_wins", lambda values: Value(_leading(values, names, ">")))
+    out.derive("rival_wins", lambda values: Value(_leading(values, names, "<")))
+
+
+def _leading(values: Values, tasks: Sequence[str], sign: str) -> int:
+    """Return on how many tasks both multi-task models are ahead of the task-specific baseline, or behind it.
+
+    Four comparisons: each is made at 98.75%, so that all are right together in 95% of the cases (Bonferroni).
     """
-
-    def leads(values: Values, way: str, by: float = 0.0, rival: bool = False) -> list[bool | None]:
-        """Return for each task whether both multi-task models are ahead of a way by more than `by`, or behind it."""
-        gaps = [[values[f"{key}.{model}.over_{way}"].at(0.9875) for model in MULTI] for key in tasks]
-        return [all_hold([Value(by).exceeds(gap) if rival else gap.exceeds(by) for gap in both]) for both in gaps]
-
-    def count(way: str, by: float = 0.0, rival: bool = False) -> Callable[[Values], Value]:
-        return lambda values: Value(leads(values, way, by, rival).count(True))
-
-    def near(values: Values, way: str) -> list[bool | None]:
-        """Return for each task that the single-task model learns whether multi-task models lose at most `NEAR`."""
-        learned = [values[f"{key}.{way}_over_trivial"].at(0.9875).exceeds() for key in tasks]
-        return [close for close, learns in zip(leads(values, way, -NEAR), learned, strict=True) if learns]
-
-    def near_all(way: str) -> Test:
-        return lambda values: all_hold(near(values, way)) if near(values, way) else None
-
-    out.derive("above_trivial", count("trivial"))
-    out.derive("rival_wins", count("narrow", rival=True))
-    out.derive("model_wins", count("narrow"))
-    out.derive("near_alone", lambda values: Value(near(values, "alone").count(True)))
-    out.derive("near_longer", lambda values: Value(near(values, "longer").count(True)))
-    out.derive("learned_alone", lambda values: Value(len(near(values, "alone"))))
-    out.derive("learned_longer", lambda values: Value(len(near(values, "longer"))))
-    out.claim("one-does-all", lambda values: all_hold(leads(values, "trivial")), widened=WIDENED)
-    out.claim("rival-wins-somewhere", lambda values: any_holds(leads(values, "narrow", rival=True)), widened=WIDENED)
-    out.claim("model-wins-somewhere", lambda values: any_holds(leads(values, "narrow")), widened=WIDENED)
-    out.claim("sharing-costs-little", near_all("alone"), near=NEAR)
-    out.claim("sharing-costs-little-at-equal-length", near_all("longer"), near=NEAR)
-    ahead: Test = lambda values: any_holds(leads(values, "longer", -NEAR, rival=True))  # noqa: E731
-    out.claim("sharing-costs-somewhere", ahead, near=NEAR, widened=WIDENED)
-    better: Test = lambda values: any_holds([values[f"{key}.large.over_one"].at(0.9875).exceeds() for key in tasks])  # noqa: E731
-    out.claim("larger-batches-help", better, larger=LARGER, widened=WIDENED)
+    tests = [judged(every(*(f"{key}.{model}.over_narrow {sign} 0" for model in MULTI)), values) for key in tasks]
+    return sum(each.holds and (each.p or 0.0) <= LEVEL / len(tasks) for each in tests)
