@@ -34,9 +34,9 @@ from scratchlm.inspection.look import Look
 from scratchlm.inspection.parameters import Inspected
 from scratchlm.inspection.trace import attention_maps, layer_states, trace
 from scratchlm.lab.experiments.config import (
-    AblationsConfig, AttentionKindsConfig, ContextConfig, CrossoverConfig, FeaturesConfig, InductionConfig,
-    LabelEfficiencyConfig, LadderLmConfig, LadderRespondConfig, LadderSpamConfig, LadderTranslateConfig,
-    LadderUnderstandConfig, LimitsConfig, ObjectiveConfig, PatchingConfig, ScalingConfig, TasksConfig, TwinsConfig,
+    AblationsConfig, AttentionKindsConfig, CompareReadingConfig, ContextConfig, CrossoverConfig, FeaturesConfig,
+    InductionConfig, LabelEfficiencyConfig, LadderLmConfig, LadderRespondConfig, LadderSpamConfig,
+    LadderTranslateConfig, LimitsConfig, ObjectiveConfig, PatchingConfig, ScalingConfig, TasksConfig, TwinsConfig,
 )
 from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig
@@ -1265,13 +1265,13 @@ def experiment(
 def experiment(name: Literal["ladder-translate"], config: LadderTranslateConfig, /) -> Outcome: ...
 @overload
 def experiment(
-    name: Literal["ladder-understand"], *, out: str | Path | None = None, data: str | Path | None = None,
+    name: Literal["compare-reading"], *, out: str | Path | None = None, data: str | Path | None = None,
     full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
     threads: int | None = None, force: bool = False, questions: int = 5000, tested: int = 500, epochs: float = 1.0,
     vocabulary_size: int = 4096, pretraining_steps: int = 400, init: str | Path | None = None,
 ) -> Outcome: ...
 @overload
-def experiment(name: Literal["ladder-understand"], config: LadderUnderstandConfig, /) -> Outcome: ...
+def experiment(name: Literal["compare-reading"], config: CompareReadingConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["ladder-respond"], *, out: str | Path | None = None, data: str | Path | None = None,
@@ -1370,7 +1370,7 @@ def experiment(name: Literal["context"], config: ContextConfig, /) -> Outcome: .
 def experiment(
     name: Literal["twins"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
     small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
-    force: bool = False, vocabulary_size: int = 1024, pretraining_steps: int = 200, search_steps: int = 60,
+    force: bool = False, vocabulary_size: int = 1024, pretraining_steps: int = 120, search_steps: int = 40,
     targets: int = 16384,
 ) -> Outcome: ...
 @overload
@@ -1379,8 +1379,8 @@ def experiment(name: Literal["twins"], config: TwinsConfig, /) -> Outcome: ...
 def experiment(
     name: Literal["attention-kinds"], *, out: str | Path | None = None, data: str | Path | None = None,
     full: bool = False, small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1,
-    threads: int | None = None, force: bool = False, vocabulary_size: int = 1024, pretraining_steps: int = 200,
-    search_steps: int = 60, targets: int = 16384,
+    threads: int | None = None, force: bool = False, vocabulary_size: int = 1024, pretraining_steps: int = 120,
+    search_steps: int = 40, targets: int = 16384,
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["attention-kinds"], config: AttentionKindsConfig, /) -> Outcome: ...

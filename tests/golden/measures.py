@@ -36,7 +36,7 @@ FINETUNINGS = {
 STRINGS = 1000
 EXPORTS = ("hf", "gguf", "peft")
 EXPERIMENTS = (
-    *("ladder-spam", "ladder-lm", "ladder-translate", "ladder-understand", "ladder-respond", "label-efficiency"),
+    *("ladder-spam", "ladder-lm", "ladder-translate", "compare-reading", "ladder-respond", "label-efficiency"),
     *("ablations", "objective", "scaling", "features", "tasks", "crossover", "limits", "context"),
 )
 

@@ -22,7 +22,7 @@ DATA = os.environ.get("SCRATCHLM_DATA")
 NEEDS_NONE = ("limits", "ladder-respond", "patching")
 """Experiments on the built-in stories."""
 NOTES = Path(__file__).parents[2] / "notes" / "results"
-LONG = ("tasks", "label-efficiency", "ladder-spam", "ladder-lm", "ladder-understand", "context", "patching")
+LONG = ("tasks", "label-efficiency", "ladder-spam", "ladder-lm", "compare-reading", "context", "patching")
 """Those that are not replayed here, since each takes minutes."""
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -82,7 +82,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "object.handmade": (0.9, 1),
         "woman.handmade": (0.75, 1),
     },
-    "ladder-understand": {"first.f1": (0.03, 0.2), "overlap.f1": (0.05, 0.3), "tfidf.f1": (0.06, 0.32)},
+    "compare-reading": {"first.f1": (0.03, 0.2), "overlap.f1": (0.05, 0.3), "tfidf.f1": (0.06, 0.32)},
     "tasks": {
         "answer.narrow": (0.2, 1),
         "spam.narrow": (0.8, 1),
@@ -111,7 +111,7 @@ HOLD = {
     "ablations": {"parts-sum", "gradient-foretells", "much-noise-destroys"},
     "scaling": {"parameters-help", "laws-beat-baselines"},
     "tasks": {"rival-wins-somewhere"},
-    "ladder-understand": {"half-stay-unanswered"},
+    "compare-reading": {"half-stay-unanswered"},
     "objective": {"begins-by-guessing", "sub-words-win"},
     "context": {"attention-carries-context"},
     "twins": {"residuals-help"},

@@ -32,7 +32,7 @@ EXPERIMENTS: Mapping[str, ExperimentEntry] = {
         ("ladder-lm", configs.LadderLmConfig, "How well does each kind of model predict the same text?"),
         ("ladder-translate", configs.LadderTranslateConfig,
          "How well does each kind of method translate short sentences?"),
-        ("ladder-understand", configs.LadderUnderstandConfig,
+        ("compare-reading", configs.CompareReadingConfig,
          "How well does each kind of method answer questions on a passage?"),
         ("ladder-respond", configs.LadderRespondConfig, "How well does each kind of method reply in a conversation?"),
         ("label-efficiency", configs.LabelEfficiencyConfig,

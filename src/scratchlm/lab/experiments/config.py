@@ -147,7 +147,7 @@ class LadderTranslateConfig(ExperimentConfig):
 
 
 @dataclass(frozen=True)
-class LadderUnderstandConfig(ExperimentConfig):
+class CompareReadingConfig(ExperimentConfig):
     """Question answering on passages of fairy tales, by rules, by retrieval and by networks."""
 
     reads: ClassVar[Mapping[str, str]] = {"questions": QUESTIONS, "books": BOOKS}

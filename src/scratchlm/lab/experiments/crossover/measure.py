@@ -26,10 +26,10 @@ from scratchlm.evaluation.pairs import Pair, read_pairs
 from scratchlm.evaluation.text_metrics import token_f1
 from scratchlm.finetuning.supervised import instruct, rendered
 from scratchlm.generation.language_model import LanguageModel
+from scratchlm.lab.experiments.compare_reading import measure as compare_reading
 from scratchlm.lab.experiments.config import CrossoverConfig
 from scratchlm.lab.experiments.crossover.report import EARLIER, PUBLISHED, SHOTS, UNREAD, CrossoverTask, report
 from scratchlm.lab.experiments.ladder_translate import measure as ladder_translate
-from scratchlm.lab.experiments.ladder_understand import measure as ladder_understand
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import STORY_BYTES, answers, conversation_of, fine_tune, rows_of, storyteller
@@ -55,7 +55,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
     files = config.files()
     messages = messages_of(files["messages"], config.cases, config.tested, config.seed)
     pairs = ladder_translate.read_pairs(files["pairs"], config.cases, config.tested)
-    items = ladder_understand.read_items(files["questions"], config.cases, config.tested)
+    items = compare_reading.read_items(files["questions"], config.cases, config.tested)
     sets = {file.stem: read_pairs(file)[: config.pairs] for file in sorted(files["blimp"].glob("*.jsonl"))}
     books = pieces_of_books(config.books, STORY_BYTES * config.pretraining_steps // 2)
     more = [text for text, _ in messages[0]] + [f"{source} = {target}" for source, target in pairs.train] + books
@@ -89,7 +89,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
 
 
 def _questions(
-    config: CrossoverConfig, corpus: QuickstartText, messages: Any, pairs: Any, items: ladder_understand.Questions
+    config: CrossoverConfig, corpus: QuickstartText, messages: Any, pairs: Any, items: compare_reading.Questions
 ) -> dict[str, CrossoverTask]:
     """Return the tasks that are answered; each learns from at most `config.cases` cases."""
     tasks = {
@@ -109,14 +109,14 @@ def _questions(
     return tasks
 
 
-def _understanding(items: ladder_understand.Questions) -> TaughtTask:
+def _understanding(items: compare_reading.Questions) -> TaughtTask:
     """Return the task of answering questions on a passage, from the part of it that retrieval selects."""
     retrieval = Retrieval({item.passage for item in items.train})
-    asked = [ladder_understand.text_of(item, retrieval) for item in items.tested]
+    asked = [compare_reading.text_of(item, retrieval) for item in items.tested]
     return TaughtTask(
         "understand a passage",
         "word F1",
-        [conversation_of(ladder_understand.text_of(item, retrieval), item.answer) for item in items.train],
+        [conversation_of(compare_reading.text_of(item, retrieval), item.answer) for item in items.train],
         [(text, item.answer) for text, item in zip(asked, items.tested, strict=True)],
         token_f1,
         EARLIER["understand"],

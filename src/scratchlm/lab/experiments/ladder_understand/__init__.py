@@ -1,1 +1,0 @@
-"""`experiment ladder-understand`: question answering on passages of fairy tales, from rules to a fine-tuned model."""
