@@ -114,6 +114,18 @@ def test_a_larger_model_s_page_holds_its_values(kind: str, tmp_path: Path, monke
     held_against(read_by_node(page, tmp_path, []), predict(left, TEXT))
 
 
+def test_the_title_says_what_was_asked_without_the_marks_of_a_conversation() -> None:
+    config = toy_config("default", vocabulary_size=WORDS.vocabulary_size, context=64)
+    chat = LanguageModel(SavedModel(random_decoder(config), WORDS, template=ChatTemplate(WORDS)))
+    template = chat.saved.template
+    assert template is not None
+    asked = template.render([{"role": "user", "content": TEXT}], reply=True).ids
+    for ids in (asked, [*asked, *chat.tokenizer.encode(OTHER)]):
+        title = look(chat, torch.tensor([ids])).page().partition("<title>")[2].partition("</title>")[0]
+        said = OTHER if len(ids) > len(asked) else TEXT
+        assert title.endswith(f"after “{said}”?")
+
+
 def test_the_page_is_one_file_that_loads_nothing() -> None:
     page = look(model(), "</script><b>fox").page()
     assert not re.search(r"\b(?:src|href)=|https?://(?!www\.w3\.org)|fetch\(|import\(", page.split('id="model">')[0])

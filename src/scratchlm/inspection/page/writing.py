@@ -96,14 +96,17 @@ def require_shown(ids: Int[Tensor, "1 T"]) -> None:
 
 
 def _said(seen: Prediction) -> str:
-    """Return the last words before the token in question; of a conversation those of the newest turn."""
+    """Return the last words before the token in question; of a conversation those of the newest turn that has any."""
     specials = set(seen.model.tokenizer.specials.values())
-    ids = seen.ids[0].tolist()
-    begins = max((at for at, id in enumerate(ids) if id in specials), default=-1) + 1
-    text = "".join(seen.pieces[begins:])
-    if begins and "\n" in text:
-        text = text.partition("\n")[2]  # what is before names the speaker
-    return " ".join((text or "".join(seen.pieces)).split()[-WORDS:])
+    turns = [""]
+    for id, piece in zip(seen.ids[0].tolist(), seen.pieces, strict=False):
+        if id in specials:
+            turns.append("")
+        else:
+            turns[-1] += piece
+    # What stands before a line break, after a special token, names the speaker.
+    said = [turn.partition("\n")[2] if at and "\n" in turn else turn for at, turn in enumerate(turns)]
+    return " ".join(next((turn for turn in reversed(said) if turn.strip()), "").split()[-WORDS:])
 
 
 def _live(seen: Prediction) -> dict[str, Any] | None:
