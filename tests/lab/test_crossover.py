@@ -99,6 +99,19 @@ def test_scores_are_split_by_what_fine_tuning_showed() -> None:
     assert verb_of("Put into the past: Ada stands up slowly.") == "stands up"
 
 
+def test_a_custom_model_is_compared_on_its_own_text() -> None:
+    def verdict(own: float, general: float) -> bool | None:
+        made = Findings()
+        stories = {"2": [own + 0.01 * at for at in range(9)], "published": [general + 0.01 * at for at in range(9)]}
+        crossover_report.report_stories(made, stories, {"2": 230_000, "published": 135_000_000})
+        return concluded(made).claims["custom-beats-general"].holds
+
+    assert verdict(0.6, 1.0) is True
+    assert verdict(1.0, 0.6) is False
+    bits = crossover._story_bits(toy(), ["where does Ada live?", "in Foxley."])
+    assert all(0 < each < 20 for each in bits)
+
+
 def test_ranking_needs_no_threshold() -> None:
     messages = [("win a prize", "spam"), ("see you", "ham")] * 20
     task = spam(messages, messages)

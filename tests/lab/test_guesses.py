@@ -17,7 +17,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.experiments.limits import measure as limits
 from scratchlm.lab.harness.outcome import Outcome, Value
-from scratchlm.lab.harness.prose import read_results
+from scratchlm.lab.prose import read_results
 from scratchlm.lab.quiz.cards import notes_folder
 from scratchlm.lab.quiz.guesses import Guess, Guesses, GuessQuestion, ask, parse_guess, questions_of
 

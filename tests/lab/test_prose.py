@@ -12,7 +12,7 @@ import pytest
 from lab.outcomes import drawn_from
 from scratchlm.base.errors import UserError
 from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Table, TextSample, Value, write_outcome
-from scratchlm.lab.harness.prose import build, built, draw, pages, read_results
+from scratchlm.lab.prose import build, built, draw, pages, read_results
 
 
 def results(value: float = 0.5) -> dict[str, Outcome]:

@@ -15,7 +15,7 @@ from commands import run
 from lab.outcomes import of_today
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.harness.outcome import read_outcome
-from scratchlm.lab.harness.prose import read_results
+from scratchlm.lab.prose import read_results
 from scratchlm.lab.quiz.guesses import questions_of
 
 DATA = os.environ.get("SCRATCHLM_DATA")

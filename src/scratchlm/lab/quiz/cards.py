@@ -10,11 +10,12 @@
     </details>
 
 The footer and the signs are optional. A <details> block without `Q.` in its summary is no card. A code block directly
-above a card belongs to its question. The footer may name a kind (`kind: compute`); without one it is recall:
+above a card belongs to its question. `shows: experiment NAME KEY` names a claim that holds, `not KEY` one that fails.
+The footer may name a kind (`kind: compute`); without one it is recall:
 
     recall    the answer is known or not
     compute   the answer is a number, `value: 1.75` in the footer; `within: 5%` allows more than 1% of it
-    predict   the reader says what the code above prints, or `value: KEY` of the experiment that `shows:` names
+    predict   the reader says what the code above prints
     bug       the reader finds the error in the code above
     choose    the question lists explanations as (a), (b), (c); `value: b` is the right one
 """

@@ -8,6 +8,7 @@ differs in size, but also in its text and training, so a lead of it does not sho
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +29,15 @@ from scratchlm.finetuning.supervised import instruct, rendered
 from scratchlm.generation.language_model import LanguageModel
 from scratchlm.lab.experiments.compare_reading import measure as compare_reading
 from scratchlm.lab.experiments.config import CrossoverConfig
-from scratchlm.lab.experiments.crossover.report import EARLIER, PUBLISHED, SHOTS, UNREAD, CrossoverTask, report
+from scratchlm.lab.experiments.crossover.report import (
+    EARLIER,
+    PUBLISHED,
+    SHOTS,
+    UNREAD,
+    CrossoverTask,
+    report,
+    report_stories,
+)
 from scratchlm.lab.experiments.ladder_translate import measure as ladder_translate
 from scratchlm.lab.harness.findings import Findings
 from scratchlm.lab.harness.steps import Steps
@@ -61,6 +70,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
     more = [text for text, _ in messages[0]] + [f"{source} = {target}" for source, target in pairs.train] + books
     scores: dict[str, dict[str, Any]] = {}
     sizes: dict[str, int] = {}
+    stories: dict[str, list[float]] = {}
     questions: dict[str, CrossoverTask] = {}
     for depth in config.depths:
         small, corpus = storyteller(config, steps, more, depth, "auto")
@@ -69,6 +79,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
         for key, question in questions.items():
             scores[f"{key}.{depth}"] = steps.once(f"{key}-{depth}", _ours, small, question, config)
         scores[f"grammar.{depth}"] = {"zero": steps.once(f"grammar-{depth}", _grammar, small.pretrained(), sets)}
+        stories[str(depth)] = steps.once(f"stories-{depth}", _story_bits, small.pretrained(), corpus.held_out)
         if depth == config.depths[0]:
             scores["grammar.earlier"] = steps.once("grammar-earlier", _counted, small, sets)
     for key, question in questions.items():
@@ -85,6 +96,9 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
             scores[f"{key}.{PUBLISHED}"] = steps.once(name, _published, config.init, question, config)
         name = f"grammar-published-{out.init_hash}"
         scores[f"grammar.{PUBLISHED}"] = {"zero": steps.once(name, _grammar, model, sets)}
+        name = f"stories-published-{out.init_hash}"
+        stories[PUBLISHED] = steps.once(name, _story_bits, model, corpus.held_out)
+    report_stories(out, stories, sizes)
     report(out, questions, scores, sizes, config, [name for name, pairs in sets.items() for _ in pairs])
 
 
@@ -212,6 +226,13 @@ def _grammar(model: SavedModel, sets: Mapping[str, Sequence[Pair]]) -> dict[str,
     requests = encode_requests(model.tokenizer, [("", f" {text}") for text in sentences], start=start)
     scores = likelihoods(model.decoder, requests)
     return _preferred([each.nats for each in scores])
+
+
+def _story_bits(model: SavedModel, texts: Sequence[str]) -> list[float]:
+    """Return the bits per byte of each text, which follows the token that separates documents."""
+    requests = encode_requests(model.tokenizer, [("", text) for text in texts], start=first_token(model.tokenizer))
+    nats = [each.nats for each in likelihoods(model.decoder, requests)]
+    return [-each / math.log(2) / len(text.encode()) for each, text in zip(nats, texts, strict=True)]
 
 
 def _counted(small: SmallModel, sets: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:

@@ -158,6 +158,19 @@ def report_task(out: Findings, scored: Scored) -> None:
     )  # fmt: skip
 
 
+def report_stories(out: Findings, stories: Mapping[str, Sequence[float]], sizes: Mapping[str, int]) -> None:
+    """Report the bits per byte of each model on held-out stories, the text that ours were made for."""
+    for size, bits in stories.items():
+        out.values[f"stories.{size}"] = mean_of(bits)
+    rows: list[Row] = [[_named(size, sizes), Cell(f"stories.{size}")] for size in stories]
+    out.table("Bits per byte on stories that none has read", ["model", "bits per byte"], rows)
+    if PUBLISHED in stories:
+        smallest = next(iter(stories))
+        gaps = [one - other for one, other in zip(stories[PUBLISHED], stories[smallest], strict=True)]
+        out.gain("stories.custom", paired(gaps))
+        out.claim("custom-beats-general", smallest=f"{sizes[smallest] / 1e6:.2g}")
+
+
 def report_ranking(out: Findings, scored: Scored) -> None:
     """Report the average precision of a task of two classes, which needs no threshold."""
     if scored.task is None or scored.task.ranked is None:

@@ -1,15 +1,17 @@
 """The pages of the notes are built from templates; their numbers come from result files, never from a keyboard.
 
-    python -m scratchlm.lab.harness.prose notes
+    python -m scratchlm.lab.prose notes
 
-`notes/templates/NAME.md.jinja` becomes `notes/NAME.md`, and `notes/templates/README.md.jinja` the README beside the
-folder. In a template stand
+`notes/templates/NAME.md.jinja` becomes `notes/NAME.md`, and `notes/templates/project/NAME.md.jinja` the page NAME
+beside the folder: the README of the project. In a template stand
 
     {{ r("ladder-lm", "katz.bits_per_byte", ".3f") }}   a number; a format that ends in + gives its interval too
     {{ v("objective", "words.bits_per_byte") }}         the number itself, for calculations
+    {{ seeds("limits", "read.right", ".0%") }}          its lowest and its highest seed
+    {{ verdict("limits", "premises-pass") }}            what became of a claim
     {{ table("ladder-lm", 0) }}, {{ figure("context", 0) }}, {{ dots("ladder-lm", 0) }}, {{ sample("objective", 0) }},
-    {{ claims("ladder-lm") }}                           on a line of their own
-    {{ replays() }}                                     a table of the results NAME-avx2, beside those of NAME
+    {{ head("twins") }}, {{ record("twins") }}, {{ claims("ladder-lm") }}, {{ tally() }}
+                                                        on a line of their own: see their methods below
 
 Figures are drawn into `figures`, beside the result files, a folder for each result.
 """
@@ -28,21 +30,14 @@ from typing import TypeVar
 
 from scratchlm.base.errors import UserError, nearest, raise_all
 from scratchlm.base.files import write_text
-from scratchlm.lab.harness.outcome import (
-    Outcome,
-    Table,
-    TextSample,
-    Value,
-    compared_keys,
-    outside_of,
-    read_outcome,
-    turned_claims,
-)  # fmt: skip
+from scratchlm.lab.catalogue import EXPERIMENTS
+from scratchlm.lab.harness.findings import with_verdicts
+from scratchlm.lab.harness.outcome import Outcome, Table, TextSample, Value, read_outcome
 from scratchlm.lab.harness.plots import as_svg
 
 T = TypeVar("T")
-ENDING, REPLAY = ".md.jinja", "-avx2"
-"""End of a template's name, and of the name of a result that was replayed with AVX2 alone."""
+ENDING, PROJECT = ".md.jinja", "project/"
+"""End of a template's name, and the folder of templates whose pages stand beside the notes."""
 
 
 def read_results(folder: Path) -> dict[str, Outcome]:
@@ -60,6 +55,28 @@ def read_results(folder: Path) -> dict[str, Outcome]:
         ]
     )
     return outcomes
+
+
+def require_current(folder: Path, results: Mapping[str, Outcome]) -> None:
+    """Raise `UserError` that names every result that this version's experiments cannot have written.
+
+    Such a one has an unknown name, or verdicts that do not follow from its values. A page built from it would say what
+    nobody can repeat.
+    """
+    problems = []
+    for stem, outcome in results.items():
+        file, again = folder / f"{stem}.json", f"measure it again with scratchlm experiment {outcome.name} --full"
+        if outcome.name not in EXPERIMENTS:
+            problems.append(f"{file}: is outdated, of an experiment {outcome.name!r} that no longer exists; remove it")
+        elif with_verdicts(outcome.claims, outcome.values) != outcome.claims:
+            problems.append(f"{file}: is outdated, its verdicts are not those that its values give; {again}")
+    raise_all(problems)
+
+
+CALLS = (
+    "r", "v", "seeds", "verdict", "table", "figure", "dots", "sample", "claims", "head", "record", "judged", "tally",
+)  # fmt: skip
+"""What a template can call."""
 
 
 class _Page:
@@ -120,21 +137,60 @@ class _Page:
         outcome = self._outcome(name, "claims")
         if outcome is None:
             return "?"
-        rows = [[claim.says, outcome.verdict(claim), claim.control] for claim in outcome.claims.values()]
-        return as_markdown(
-            Table("", ["claim", "verdict", "what else would give this, and what was measured against it"], rows)
+        rows = [
+            [claim.says, outcome.verdict(claim), "" if claim.p is None else _level(claim.p), claim.control]
+            for claim in outcome.claims.values()
+        ]
+        other = "what else would give this, and what was measured against it"
+        return as_markdown(Table("", ["claim", "verdict", "p, corrected", other], rows))
+
+    def verdict(self, name: str, key: str) -> str:
+        """Return the verdict on a claim in words."""
+        outcome = self._outcome(name, key)
+        if outcome is None:
+            return "?"
+        if key not in outcome.claims:
+            return self._lacks(f"{name} has no claim {key!r}; {nearest(key, outcome.claims)}")
+        return outcome.verdict(outcome.claims[key])
+
+    def head(self, name: str) -> str:
+        """Return the first lines of the page of an experiment: its question, how it was measured, and where to go."""
+        outcome = self._outcome(name, "head")
+        if outcome is None:
+            return "?"
+        seeds, hours = outcome.settings.get("seeds", 1), outcome.seconds / 3600
+        took = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
+        cores = f"{outcome.machine.get('threads')} thread{'s' if outcome.machine.get('threads') != 1 else ''}"
+        measured = (
+            f"{seeds} seed{'s' if seeds != 1 else ''}, {took} on {cores} of an {outcome.machine.get('processor')}"
+        )
+        return (
+            f"*{outcome.asks}* [The result]({self.figures}/{name}.json) of `scratchlm experiment {name} --full`: "
+            f"{measured}.\n[How to read these pages](README.md), [all findings](../01-what-was-found.md)."
         )
 
-    def replays(self) -> str:
-        """Return a table of the experiments that were replayed on another kind of processor, stored as NAME-avx2."""
+    def record(self, name: str) -> str:
+        """Return all tables, figures and notes of a result, as they are."""
+        outcome = self._outcome(name, "record")
+        if outcome is None:
+            return "?"
+        parts = [f"**{table.title}**\n\n{as_markdown(table)}" for table in outcome.tables]
+        parts += [self.figure(name, number) for number in range(len(outcome.curves))]
+        parts += [self.dots(name, number) for number in range(len(outcome.dots))]
+        return "\n\n".join([*parts, "\n".join(f"- {note}" for note in outcome.notes)])
+
+    def judged(self) -> int:
+        """Return how many claims of all results are judged by intervals."""
+        return sum(claim.p is not None for outcome in self.results.values() for claim in outcome.claims.values())
+
+    def tally(self) -> str:
+        """Return a table of all experiments: the question of each, its page, and how many claims have each verdict."""
         rows = []
-        for name, again in self.results.items():
-            if not name.endswith(REPLAY) or (stored := self.results.get(name.removesuffix(REPLAY))) is None:
-                continue
-            all_of = len(compared_keys(stored, here=False))
-            inside, turned = all_of - len(outside_of(stored, again, here=False)), turned_claims(stored, again)
-            rows.append([stored.name, f"{inside:,} of {all_of:,} ({inside / all_of:.0%})", "; ".join(turned) or "none"])
-        header = ["experiment", "values within the published intervals", "changed verdicts"]
+        for name, outcome in self.results.items():
+            verdicts = [claim.holds for claim in outcome.claims.values()]
+            counts = [str(verdicts.count(each)) for each in (True, False, None)]
+            rows.append([outcome.asks, f"[{name}](findings/{name}.md)", *counts])
+        header = ["question", "full record", "claims that hold", "do not hold", "could not be shown"]
         return as_markdown(Table("", header, rows))
 
     def sample(self, name: str, number: int = 0) -> str:
@@ -172,8 +228,7 @@ def built(template: str, results: Mapping[str, Outcome], place: str = "text", fi
 
     page = _Page(results, figures)
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    environment.globals = {"r": page.r, "v": page.v, "table": page.table, "figure": page.figure, "sample": page.sample}
-    environment.globals |= {"dots": page.dots, "claims": page.claims, "replays": page.replays, "seeds": page.seeds}
+    environment.globals = {name: getattr(page, name) for name in CALLS}
     try:
         text = environment.from_string(template).render()
     except TemplateError as error:
@@ -189,7 +244,8 @@ def pages(notes: Path) -> dict[Path, Path]:
     pages = {}
     for template in sorted(folder.rglob(f"*{ENDING}")):
         name = template.relative_to(folder).as_posix().removesuffix(".jinja")
-        pages[template] = notes.parent / name if name == "README.md" else notes / name
+        beside = name.startswith(PROJECT)
+        pages[template] = notes.parent / name.removeprefix(PROJECT) if beside else notes / name
     return pages
 
 
@@ -197,6 +253,11 @@ def build(template: Path, page: Path, notes: Path, results: Mapping[str, Outcome
     """Return the text of a page of the notes."""
     text = template.read_text(encoding="utf-8")
     return built(text, results, str(template), os.path.relpath(notes / "results", page.parent).replace(os.sep, "/"))
+
+
+def _level(p: float) -> str:
+    """Return a p-value as a reader needs it."""
+    return "below 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.1 else f"{p:.1f}"
 
 
 def _quoted(sample: TextSample) -> str:
@@ -216,11 +277,9 @@ def dots_name(name: str, number: int) -> str:
 
 
 def draw(folder: Path, results: Mapping[str, Outcome]) -> None:
-    """Draw all figures of the results anew, in a folder for each in `figures` beside them; none of replays."""
+    """Draw all figures of the results anew, in a folder for each in `figures` beside them."""
     shutil.rmtree(folder / "figures", ignore_errors=True)
     for name, outcome in results.items():
-        if name.endswith(REPLAY):
-            continue
         if outcome.curves or outcome.dots:
             (folder / "figures" / name).mkdir(parents=True)
         for number, curves in enumerate(outcome.curves):
@@ -238,9 +297,10 @@ def as_markdown(table: Table) -> str:
 def main() -> None:
     """Build every page of the notes whose folder the command line names, and draw the figures."""
     if len(sys.argv) != 2 or not (Path(sys.argv[1]) / "templates").is_dir():
-        raise UserError("name the folder of the notes: python -m scratchlm.lab.harness.prose notes")
+        raise UserError("name the folder of the notes: python -m scratchlm.lab.prose notes")
     notes = Path(sys.argv[1]).resolve()
     results = read_results(notes / "results")
+    require_current(notes / "results", results)
     texts = {page: build(template, page, notes, results) for template, page in pages(notes).items()}
     draw(notes / "results", results)
     for page, text in texts.items():
