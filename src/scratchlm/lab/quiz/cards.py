@@ -10,8 +10,9 @@
     </details>
 
 The footer and the signs are optional. A <details> block without `Q.` in its summary is no card. A code block directly
-above a card belongs to its question. `shows: experiment NAME KEY` names a claim that holds, `not KEY` one that fails.
-The footer may name a kind (`kind: compute`); without one it is recall:
+above a card belongs to its question. `shows: experiment NAME KEY` names a claim that holds, `not KEY` one that does
+not hold, `open KEY` one that could not be shown. The footer may name a kind (`kind: compute`); without one it is
+recall:
 
     recall    the answer is known or not
     compute   the answer is a number, `value: 1.75` in the footer; `within: 5%` allows more than 1% of it
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +49,11 @@ WITHIN = 0.01
 SHOWN = "\ue000"
 """Private-use character that replaces < in code blocks during parsing."""
 
-_FOLDED = re.compile(r"<details[^>]*>\s*<summary>(?P<summary>.*?)</summary>(?P<body>.*?)</details>", re.DOTALL)
-_QUESTION = re.compile(r"^(?P<signs>[^\w]*)Q\.\s*(?P<question>\S.*)$", re.DOTALL)
+_FOLDED = re.compile(
+    r"<details[^>]*>\s*<summary\s*>(?P<summary>.*?)</summary\s*>(?P<body>.*?)</details\s*>", re.DOTALL | re.IGNORECASE
+)
+_BEGUN = re.compile(r"<details[^>]*>", re.IGNORECASE)
+_QUESTION = re.compile(r"^(?P<signs>[^\w]*)Q\s*[.:．：]\s*(?P<question>\S.*)$", re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)  # the source of a number
 _FOOTER = re.compile(r"\n<sub>(?P<footer>[^<]*)</sub>\s*$")  # on its own line: elsewhere <sub> is a subscript
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)
@@ -143,39 +148,39 @@ def _cards_of(file: Path, problems: list[str]) -> list[Card]:
     cards = []
     # Code blocks contain no cards: their tags are hidden from the parser; lines and words stay.
     text = _FENCE.sub(lambda block: re.sub(r"<(/?)(details|summary|sub)", rf"{SHOWN}\1\2", block[0]), text)
-    folds = list(_FOLDED.finditer(text))
-    begun = [match.start() for match in re.finditer(r"<details[^>]*>", text)]
+    lines = [0, *(match.end() for match in re.finditer("\n", text))]
+    folds, fences = list(_FOLDED.finditer(text)), list(_FENCE.finditer(text))
+    ends = [fence.end() for fence in fences]
+
+    def place(start: int) -> str:
+        return f"{file}:{bisect_right(lines, start)}"
+
+    def code_above(start: int) -> str:
+        """Return the code block that ends directly above a place, as Markdown; empty if there is none."""
+        at = bisect_right(ends, start) - 1
+        return "" if at < 0 or text[ends[at] : start].strip() else fences[at][0].replace(SHOWN, "<")
+
+    begun = {match.start() for match in _BEGUN.finditer(text)}
+    inside = {match.start() + each.start() for match in folds for each in _BEGUN.finditer(match[0])}
     problems += [
-        f"{_place(file, text, start)}: <details> is not closed, or has no <summary>; fold it whole"
-        for start in begun
-        if not any(match.start() <= start < match.end() for match in folds)
+        f"{place(start)}: <details> is not closed, or has no <summary>; fold it whole"
+        for start in sorted(begun - inside)
     ]
     problems += [
-        f"{_place(file, text, match.start())}: holds another <details>; questions cannot be nested"
+        f"{place(match.start())}: holds another <details>; questions cannot be nested"
         for match in folds
-        if re.search(r"<details[^>]*>", match["body"]) or "<details" in match["summary"]
+        if len(_BEGUN.findall(match[0])) > 1
     ]
     for match in folds:
         summary = re.sub(r"</?\w+>|\*\*", "", match["summary"]).strip()
         asked = _QUESTION.match(summary)
         if asked is None:
             continue
-        place = _place(file, text, match.start())
         try:
-            cards.append(_card(asked, match["body"], place, _code_above(text, match.start())))
+            cards.append(_card(asked, match["body"], place(match.start()), code_above(match.start())))
         except UserError as error:
             problems.append(str(error))
     return cards
-
-
-def _place(file: Path, text: str, start: int) -> str:
-    return f"{file}:{text.count(chr(10), 0, start) + 1}"
-
-
-def _code_above(text: str, start: int) -> str:
-    """Return the code block that ends directly above a place, as Markdown; empty if there is none."""
-    blocks = [block for block in _FENCE.finditer(text, 0, start) if not text[block.end() : start].strip()]
-    return blocks[-1][0].replace(SHOWN, "<") if blocks else ""
 
 
 def _card(asked: re.Match[str], body: str, place: str, code: str) -> Card:

@@ -13,7 +13,7 @@ import math
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -81,6 +81,8 @@ def run(config: LimitsConfig, steps: Steps, out: Findings) -> None:
     if models.unpretrained is not None:
         report_unpretrained(out, asked, steps.once("unpretrained", untaught))
     report_traces(out, traced)
+    if models.tried:
+        report_tried(out, models.tried)
     out.notes += [
         "naming the true value is right, except in questions with a `not`; another true fact counts as wrong",
         "a word of doubt is one such as not, never or sorry",
@@ -99,6 +101,8 @@ class Models:
     corpus: QuickstartText
     unpretrained: Callable[[], LanguageModel] | None = None
     """The model fine-tuned from random weights; none beside a quickstart's model."""
+    tried: Mapping[str, list[dict[str, float]]] = field(default_factory=dict)
+    """What the search for settings gave, by the start."""
 
 
 def _models(config: LimitsConfig, steps: Steps, out: Findings) -> Models:
@@ -111,14 +115,13 @@ def _models(config: LimitsConfig, steps: Steps, out: Findings) -> Models:
         remedy = "run scratchlm quickstart first, and then this command in the same folder"
         out.notes.append(f"the model trained too little to judge the claims: {remedy}")
     tried = tried_settings(small, corpus, config, config.rates, steps)
-    report_tried(out, tried)
 
     def answering(start: str) -> LanguageModel:
         return taught(small, corpus, config, start, best_setting(tried[start]))
 
     return Models(
         partial(answering, "pretrained"), lambda: LanguageModel(small.pretrained()), corpus,
-        partial(answering, "random"),
+        partial(answering, "random"), tried,
     )  # fmt: skip
 
 
