@@ -61,7 +61,7 @@ def test_the_film_shows_each_sample_and_escapes_its_text() -> None:
 
 def test_the_notes_tell_what_the_heads_of_a_published_model_look_at_as_it_was_measured() -> None:
     result = json.loads((NOTES.parent / "bench" / "results" / "attention.json").read_text(encoding="utf-8"))
-    page = " ".join((NOTES / "01-what-was-found.md").read_text(encoding="utf-8").split())
+    page = " ".join((NOTES / "findings" / "context.md").read_text(encoding="utf-8").split())
     counts, (head, share) = result["counts"], result["best"]["induction"]
     for pattern, each in result["scores"].items():
         assert pattern not in counts or counts[pattern] == sum(score > 0.5 for row in each for score in row)
@@ -85,7 +85,7 @@ def test_the_notes_tell_the_birth_of_a_model_as_its_page_does() -> None:
     stored = re.search(r"id=lapse>(.*?)</script>", html, re.DOTALL)
     assert stored
     lapse = json.loads(stored[1])
-    page = " ".join((NOTES / "01-what-was-found.md").read_text(encoding="utf-8").split())
+    page = " ".join((NOTES / "findings" / "objective.md").read_text(encoding="utf-8").split())
     first, last = lapse["frames"][0], lapse["frames"][-1]
     assert f"In {lapse['steps']:,} steps, the loss on held-out text falls" in page
     assert f"falls from {first['loss']:.2f} to {last['loss']:.2f} nats per byte" in page
