@@ -40,7 +40,7 @@ from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
 from scratchlm.lab.shared.story_labels import STORY
 from scratchlm.lab.shared.task_set import TaughtTask
-from scratchlm.lab.shared.teaching import Setting, best_setting, halves
+from scratchlm.lab.shared.teaching import BatchAndRate, best_setting, halves
 from scratchlm.storyworld.quiz import statement
 from toys import byte_tokenizer
 
@@ -724,13 +724,13 @@ def test_claims_about_limits_follow_the_answers() -> None:
     assert held(read=read(guessing)) == usual - {"knows-what-it-read"}
 
 
-def test_the_gain_of_pretraining_is_told_apart_from_better_guesses() -> None:
+def test_the_gain_of_pretraining_is_no_mere_better_guess() -> None:
     def held(read: float, untold: float) -> set[str]:
         answers = {kind: [case(right=1.0) for _ in range(40)] for kind in limits.FACTS}
         others = {"read": [case(right=float(at >= 40 * read)) for at in range(40)],
                   "untold": [case(right=float(at >= 40 * untold)) for at in range(40)]}  # fmt: skip
         made = Findings()
-        limits.report_unpretrained(made, answers, others)
+        limits.report_without_pretraining(made, answers, others)
         return holding(made)
 
     assert held(0.8, 0.1) == {"facts-come-from-pretraining"}
@@ -917,5 +917,5 @@ def test_settings_are_chosen_on_facts_that_are_not_scored() -> None:
     assert {case["question"] for case in limits.questions(200, 3)["read"]} == asked
     tried = [{"rows": 4, "rate": 1.0, "right": 0.5}, {"rows": 4, "rate": 2.0, "right": 0.5},
              {"rows": 16, "rate": 1.0, "right": 0.4}]  # fmt: skip
-    assert best_setting(tried) == Setting(4, 1.0)
-    assert best_setting(tried, [16]) == Setting(16, 1.0)
+    assert best_setting(tried) == BatchAndRate(4, 1.0)
+    assert best_setting(tried, [16]) == BatchAndRate(16, 1.0)

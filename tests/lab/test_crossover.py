@@ -108,7 +108,7 @@ def test_a_custom_model_is_compared_on_its_own_text() -> None:
 
     assert verdict(0.6, 1.0) is True
     assert verdict(1.0, 0.6) is False
-    bits = crossover._story_bits(toy(), ["where does Ada live?", "in Foxley."])
+    bits = crossover.story_bits(toy(), ["where does Ada live?", "in Foxley."])
     assert all(0 < each < 20 for each in bits)
 
 

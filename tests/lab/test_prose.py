@@ -11,8 +11,10 @@ import pytest
 
 from lab.outcomes import drawn_from
 from scratchlm.base.errors import UserError
+from scratchlm.lab.harness.findings import with_verdicts
 from scratchlm.lab.harness.outcome import Claim, Curves, Dot, Dots, Outcome, Table, TextSample, Value, write_outcome
-from scratchlm.lab.prose import build, built, draw, pages, read_results
+from scratchlm.lab.prose import build, built, draw, pages, read_results, require_current
+from scratchlm.lab.quiz.cards import notes_folder
 
 
 def results(value: float = 0.5) -> dict[str, Outcome]:
@@ -82,23 +84,23 @@ def test_all_that_is_missing_is_told_at_once() -> None:
 
 
 def test_every_template_has_its_page_and_the_readme_stands_beside_the_notes(tmp_path: Path) -> None:
-    for name in ("README.md", "a.md", "cards/b.md"):
+    for name in ("project/README.md", "a.md", "cards/b.md"):
         file = tmp_path / "notes" / "templates" / f"{name}.jinja"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text('{{ figure("toy") }}', encoding="utf-8")
     made = pages(tmp_path / "notes")
     assert [page.relative_to(tmp_path).as_posix() for page in made.values()] == [
-        "README.md", "notes/a.md", "notes/cards/b.md",
+        "notes/a.md", "notes/cards/b.md", "README.md",
     ]  # fmt: skip
     texts = [build(template, page, tmp_path / "notes", results()) for template, page in made.items()]
-    places = ["notes/results", "results", "../results"]
+    places = ["results", "../results", "notes/results"]
     assert texts == [f"![Loss & more]({place}/figures/toy/0.svg)" for place in places]
 
 
 def test_a_figure_is_drawn_beside_the_result_and_stands_in_the_text(tmp_path: Path) -> None:
     made = results()
-    draw(tmp_path, {**made, "toy-avx2": made["toy"]})
-    assert [folder.name for folder in (tmp_path / "figures").iterdir()] == ["toy"]  # a replay has none
+    draw(tmp_path, made)
+    assert [folder.name for folder in (tmp_path / "figures").iterdir()] == ["toy"]
     assert built('{{ figure("toy") }}', made, figures="../results") == "![Loss & more](../results/figures/toy/0.svg)"
     drawn = (tmp_path / "figures" / "toy" / "0.svg").read_text(encoding="utf-8")
     page = ElementTree.fromstring(drawn)
@@ -155,15 +157,30 @@ def test_claims_stand_in_a_table_with_verdict_and_control() -> None:
     made = results()
     made["toy"].claims = {"a": Claim("A beats B", True, control="C was tuned too"), "b": Claim("B beats A", None)}
     shown = built('{{ claims("toy") }}', made).splitlines()
-    assert shown[2:] == ["| A beats B | holds | C was tuned too |", "| B beats A | could not be shown |  |"]
+    assert shown[2:] == ["| A beats B | holds |  | C was tuned too |", "| B beats A | could not be shown |  |  |"]
+    assert built('{{ verdict("toy", "a") }}, {{ verdict("toy", "b") }}', made) == "holds, could not be shown"
+    made["toy"].claims["a"] = Claim("A beats B", True, test="a.f1 > 0", p=0.0123, seeds=3)
+    assert built('{{ claims("toy") }}', made).splitlines()[2] == "| A beats B | holds | 0.012 |  |"
+    assert built("{{ judged() }}", made) == "1"
+    assert "| What? | [toy](findings/toy.md) | 1 | 0 | 1 |" in built("{{ tally() }}", made)
 
 
-def test_replays_on_another_processor_stand_in_a_table() -> None:
-    made = {**results(), "toy-avx2": results(0.55)["toy"]}
-    for outcome, holds in zip(made.values(), (True, None), strict=True):
-        outcome.claims = {"a": Claim("A beats B", holds)}
-    assert built("{{ replays() }}", made).splitlines()[2:] == [
-        "| toy | 2 of 2 (100%) | a: was holds, is now could not be shown |"
-    ]
-    made["toy-avx2"].values["a.f1"] = Value(0.7)
-    assert "1 of 2 (50%)" in built("{{ replays() }}", made)
+def test_a_record_holds_all_tables_and_figures_of_a_result() -> None:
+    made = results()
+    text = built('{{ record("toy") }}', made, figures="../results")
+    assert "**T**\n\n| x | y" in text
+    assert "![Loss & more](../results/figures/toy/0.svg)" in text
+    assert built('{{ head("toy") }}', made).startswith("*What?* [The result](results/toy.json)")
+
+
+def test_an_outdated_result_stops_the_build_by_name(tmp_path: Path) -> None:
+    made = results()["toy"]
+    with pytest.raises(UserError, match=r"toy.json: is outdated, of an experiment 'toy' that no longer exists"):
+        require_current(tmp_path, {"toy": made})
+    made.name = "limits"
+    made.claims = {"a": Claim("A", True, test="a.f1 > 0")}
+    with pytest.raises(UserError, match=r"limits.json: is outdated, its verdicts are not those that its values give"):
+        require_current(tmp_path, {"limits": made})
+    made.claims = with_verdicts(made.claims, made.values)
+    require_current(tmp_path, {"limits": made})
+    require_current(notes_folder() / "results", read_results(notes_folder() / "results"))

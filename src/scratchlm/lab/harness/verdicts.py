@@ -20,7 +20,7 @@ from scratchlm.lab.harness.outcome import Value
 LEVEL = 0.05
 """Probability of a wrong verdict in an experiment, at most."""
 LEAST = 1e-12
-"""Smallest p-value that is told apart from zero."""
+"""Smallest p-value that is distinguished from zero."""
 COMPARISON = re.compile(r"(\S+) ([<>]) (?:(-?\d\S*)(?: \* (\S+))?|(\S+))")
 Values = Mapping[str, Value]
 

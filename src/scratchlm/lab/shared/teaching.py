@@ -32,7 +32,7 @@ REHEARSED = 300
 
 
 @dataclass(frozen=True)
-class Setting:
+class BatchAndRate:
     """A batch size, in rows, and learning rates, as a multiple of the usual ones."""
 
     rows: int
@@ -54,7 +54,12 @@ def halves() -> tuple[list[Question], list[Question]]:
 
 
 def taught(
-    small: SmallModel, corpus: QuickstartText, config: StorySettings, start: str, setting: Setting, passes: float = 1.0
+    small: SmallModel,
+    corpus: QuickstartText,
+    config: StorySettings,
+    start: str,
+    setting: BatchAndRate,
+    passes: float = 1.0,
 ) -> LanguageModel:
     """Fine-tune the small model of one start on the conversations, for `passes` times as many epochs as usual."""
     return fine_tune(
@@ -73,24 +78,24 @@ def tried_settings(
 ) -> dict[str, list[dict[str, float]]]:
     """Try every batch size and rate from each start, at the first seed; return the fraction of facts answered right."""
 
-    def accuracy(start: str, setting: Setting) -> float:
+    def accuracy(start: str, setting: BatchAndRate) -> float:
         model, facts = taught(small, corpus, config, start, setting), halves()[0]
         replies = answers(model, [each.question for each in facts], LONGEST)
         return sum(names(text, each.value) for text, each in zip(replies, facts, strict=True)) / len(facts)
 
     tried: dict[str, list[dict[str, float]]] = {}
     for start in STARTS:
-        for setting in (Setting(rows, rate) for rows in BATCHES for rate in rates):
+        for setting in (BatchAndRate(rows, rate) for rows in BATCHES for rate in rates):
             name = f"tried-{start}-{setting.rows}-{setting.rate:g}"
             right = steps.shared.once(name, accuracy, start, setting)
             tried.setdefault(start, []).append({"rows": setting.rows, "rate": setting.rate, "right": right})
     return tried
 
 
-def best_setting(tried: Sequence[Mapping[str, Any]], among: Sequence[int] = BATCHES) -> Setting:
+def best_setting(tried: Sequence[Mapping[str, Any]], among: Sequence[int] = BATCHES) -> BatchAndRate:
     """Return the setting with the most right answers, of the batch sizes `among`; the first of several."""
     best = max((trial for trial in tried if trial["rows"] in among), key=lambda trial: float(trial["right"]))
-    return Setting(int(best["rows"]), float(best["rate"]))
+    return BatchAndRate(int(best["rows"]), float(best["rate"]))
 
 
 def report_tried(out: Findings, tried: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:

@@ -79,7 +79,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
         for key, question in questions.items():
             scores[f"{key}.{depth}"] = steps.once(f"{key}-{depth}", _ours, small, question, config)
         scores[f"grammar.{depth}"] = {"zero": steps.once(f"grammar-{depth}", _grammar, small.pretrained(), sets)}
-        stories[str(depth)] = steps.once(f"stories-{depth}", _story_bits, small.pretrained(), corpus.held_out)
+        stories[str(depth)] = steps.once(f"stories-{depth}", story_bits, small.pretrained(), corpus.held_out)
         if depth == config.depths[0]:
             scores["grammar.earlier"] = steps.once("grammar-earlier", _counted, small, sets)
     for key, question in questions.items():
@@ -97,7 +97,7 @@ def run(config: CrossoverConfig, steps: Steps, out: Findings) -> None:
         name = f"grammar-published-{out.init_hash}"
         scores[f"grammar.{PUBLISHED}"] = {"zero": steps.once(name, _grammar, model, sets)}
         name = f"stories-published-{out.init_hash}"
-        stories[PUBLISHED] = steps.once(name, _story_bits, model, corpus.held_out)
+        stories[PUBLISHED] = steps.once(name, story_bits, model, corpus.held_out)
     report_stories(out, stories, sizes)
     report(out, questions, scores, sizes, config, [name for name, pairs in sets.items() for _ in pairs])
 
@@ -228,7 +228,7 @@ def _grammar(model: SavedModel, sets: Mapping[str, Sequence[Pair]]) -> dict[str,
     return _preferred([each.nats for each in scores])
 
 
-def _story_bits(model: SavedModel, texts: Sequence[str]) -> list[float]:
+def story_bits(model: SavedModel, texts: Sequence[str]) -> list[float]:
     """Return the bits per byte of each text, which follows the token that separates documents."""
     requests = encode_requests(model.tokenizer, [("", text) for text in texts], start=first_token(model.tokenizer))
     nats = [each.nats for each in likelihoods(model.decoder, requests)]

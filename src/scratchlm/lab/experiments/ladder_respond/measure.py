@@ -30,7 +30,15 @@ from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.shared.fine_tuned import answers, storyteller
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
 from scratchlm.lab.shared.small_model import SmallModel
-from scratchlm.lab.shared.teaching import BATCHES, Setting, best_setting, halves, report_tried, taught, tried_settings
+from scratchlm.lab.shared.teaching import (
+    BATCHES,
+    BatchAndRate,
+    best_setting,
+    halves,
+    report_tried,
+    taught,
+    tried_settings,
+)
 from scratchlm.tours.quickstart.text import QuickstartText
 
 LONGEST = 40
@@ -122,7 +130,7 @@ def methods(
         size = finder.size() + sum(len(text.encode()) for text in {*said, *replies})
         return (lambda prompts: [replies[at] if at >= 0 else "" for at in finder.nearest(said, prompts)]), size
 
-    def model(start: str, setting: Setting, passes: float = 1.0) -> Make:
+    def model(start: str, setting: BatchAndRate, passes: float = 1.0) -> Make:
         def make() -> tuple[Reply, int]:
             trained = taught(small, corpus, config, start, setting, passes)
             return (lambda prompts: answers(trained, prompts, LONGEST)), 4 * trained.decoder.parameter_count()

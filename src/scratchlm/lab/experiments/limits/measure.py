@@ -71,15 +71,15 @@ def run(config: LimitsConfig, steps: Steps, out: Findings) -> None:
         return {**answered, "written": _write(models.writing(), config)}
 
     def untaught() -> dict[str, Any]:
-        assert models.unpretrained is not None
-        model, cases = models.unpretrained(), questions(config.tested, config.seed)
+        assert models.from_random is not None
+        model, cases = models.from_random(), questions(config.tested, config.seed)
         return {kind: _ask(model, cases[kind]) for kind in FACTS}
 
     asked = steps.once("asked", work)
     traced = steps.once("traced", trace, asked["written"], models.corpus)
     report(out, asked)
-    if models.unpretrained is not None:
-        report_unpretrained(out, asked, steps.once("unpretrained", untaught))
+    if models.from_random is not None:
+        report_without_pretraining(out, asked, steps.once("unpretrained", untaught))
     report_traces(out, traced)
     if models.tried:
         report_tried(out, models.tried)
@@ -99,7 +99,7 @@ class Models:
     answering: Callable[[], LanguageModel]
     writing: Callable[[], LanguageModel]
     corpus: QuickstartText
-    unpretrained: Callable[[], LanguageModel] | None = None
+    from_random: Callable[[], LanguageModel] | None = None
     """The model fine-tuned from random weights; none beside a quickstart's model."""
     tried: Mapping[str, list[dict[str, float]]] = field(default_factory=dict)
     """What the search for settings gave, by the start."""
@@ -285,7 +285,7 @@ def report(out: Findings, answers: Mapping[str, list[dict[str, Any]]]) -> None:
             out.samples.append(TextSample(f"{name}: {each['question']}", text, exchange))
 
 
-def report_unpretrained(
+def report_without_pretraining(
     out: Findings, answers: Mapping[str, list[dict[str, Any]]], others: Mapping[str, list[dict[str, Any]]]
 ) -> None:
     """Report how a model that was not pretrained answers the same questions, and add the claim."""
