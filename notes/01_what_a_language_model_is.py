@@ -56,18 +56,6 @@ def _():
 
     plt.rcParams.update(STYLE | {"figure.figsize": (7, 3.2), "figure.constrained_layout.use": True})
 
-    def guessed(guess, result, unit):
-        """Print a result and how far a guess was from it; False, and nothing, as long as there is no guess."""
-        if guess is None:
-            print("Your guess first: set it in the cell above. Then run this cell again.")
-            return False
-        print(f"Result: {result:.3g} {unit}.", end=" ")
-        if guess == "skip":
-            print("You skipped the guess.")
-        else:
-            print(f"Your guess was {guess:g}, off by {abs(guess - result):.2g}.")
-        return True
-
     return (
         AddK,
         ArrayTokens,
@@ -81,7 +69,6 @@ def _():
         WindowBatches,
         build_decoder,
         defaultdict,
-        guessed,
         held_out_loss,
         load_recipe,
         math,
@@ -95,6 +82,23 @@ def _():
         torch,
         trace,
     )
+
+
+@app.cell
+def _():
+    def guessed(guess, result, unit):
+        """Print a result and how far a guess was from it; False, and nothing, as long as there is no guess."""
+        if guess is None:
+            print("Your guess first: set it in the cell above. Then run this cell again.")
+            return False
+        print(f"Result: {result:.3g} {unit}.", end=" ")
+        if guess == "skip":
+            print("You skipped the guess.")
+        else:
+            print(f"Your guess was {guess:g}, off by {abs(guess - result):.2g}.")
+        return True
+
+    return (guessed,)
 
 
 @app.cell(hide_code=True)
@@ -403,7 +407,7 @@ def _(mo):
     set by the **learning rate**.
 
     💡 For this table the gradient is simple: *the model's probability minus the counted frequency*. The model gives 0.20, the text
-    says 0.27, so the logit goes up. Where both are equal, nothing moves. Descent ends where counting is.
+    says 0.27, so the logit goes up. Where both are equal, nothing moves. Descent ends where counting is, without smoothing, and on the training text.
 
     🎯 Your guess: it starts about 5 nats above counting. How far above is it after 100 steps?
     """)
@@ -582,14 +586,14 @@ def _(counted_bits, curves, guess_6, guessed, math, networks, plt, sampled, torc
 @app.cell(hide_code=True)
 def _(mo):
     mo.md("""
-    ⚠️ "Networks beat counting" would be the wrong lesson. After one pass counting is ahead, and it took a second. The experiment
-    [ladder-lm](findings/ladder-lm.md) tunes both sides and finds the same on real books.
+    ⚠️ "Networks beat counting" would be the wrong lesson from this figure. Look where the lines cross, and how long each side took. The experiment
+    [ladder-lm](findings/ladder-lm.md) tunes both sides, on real books.
 
     ## 7. Attention
 
-    For each token a head makes a **query**, what it looks for, and a **key**, what it offers. The query of one token times the keys of all
-    earlier ones, then a softmax: these are its **attention weights**. They sum to one. With them, the head takes a mean of the
-    tokens' **values**. The lines below do this by hand, and the package must agree.
+    For each token a head makes a **query**, what it looks for, and a **key**, what it offers. Both are lists of numbers. Multiply the query of one token with the
+    key of itself and of each earlier one, number by number, and add up: a score for each. A softmax turns them into its **attention weights**. They sum to one. With them, the head takes a mean of the
+    tokens' **values**, a third list: what each has to give. The lines below do this by hand, and the package must agree.
 
     Do not confuse them with the weights of the network. Those are parameters, the same for every text. Attention weights are computed
     anew for each text, and forgotten.
@@ -678,8 +682,8 @@ def _(mo):
     Training moves all parameters at once. Here you turn a single one, and watch one probability. The gradient is the **slope**: how
     fast the probability moves with the parameter.
 
-    🎯 Your guess: we take the parameter of the last layer with the steepest slope, and add 0.5 to it. By how many percentage points
-    does the probability of the likeliest next word change?
+    🎯 Your guess: at its end the network multiplies its 96 numbers by 96 scales, all near 1. We take the scale with the steepest slope, and add 0.5 to it. By how
+    many percentage points does the probability of the likeliest next token change?
     """)
     return
 
@@ -748,7 +752,7 @@ def _(mo):
     digits a message has, and labels set the threshold. **The age of learning.** Nobody chooses anything: the program counts which words come
     with which label. This is **naive Bayes**.
 
-    The messages are ours, made of phrases, and a bit mean. Friends write "free" and telephone numbers too, and spammers write
+    The messages are ours, made of phrases, and a bit tricky. Friends write "free" and telephone numbers too, and spammers write
     "fr33". The real ones are in [ladder-spam](findings/ladder-spam.md).
 
     🎯 Your rule: which words give spam away? List up to eight, in lower case. That is your guess, and the program waits for it.
@@ -858,8 +862,8 @@ def _(mo):
 
     ## 10. Three big words
 
-    **Large.** Yours has 400,000 parameters and has read 150,000 tokens. GPT-3 has 175 billion, and has read 300 billion tokens. It works in the same way. Both
-    numbers must grow together: [more parameters help more where there is more text](findings/scaling.md).
+    **Large.** Yours has 400,000 parameters, and a text of 150,000 tokens. GPT-3 has 175 billion, and has read 300 billion tokens. It works in the same way. The two
+    belong together: [more parameters help more where there is more text](findings/scaling.md).
 
     **Understands.** What can a test say? It can ask about a fact in other words, put a `not` into the question, or ask for what no text says.
     Our small model stumbles over all three, and answers in faultless sentences all the same. So the grammar of an answer is no proof of its truth. ⚠️ Nor is a

@@ -119,9 +119,9 @@ def test_ranking_needs_no_threshold() -> None:
     ranks = [1.0 if label == "spam" else 0.0 for _, label in task.tested]
     way = {"scores": [1.0] * 40, "given": ["ham"] * 40, "ranks": ranks}
     backwards = {**way, "ranks": [-rank for rank in ranks]}
-    given = {"2": {"zero": backwards, "few": way, "tuned": way}, "earlier": {**way, "ranks": task.ranked()}}
+    answers = {"2": {"zero": backwards, "few": way, "tuned": way}, "earlier": {**way, "ranks": task.ranked()}}
     made = Findings()
-    crossover_report.report_ranking(made, crossover_report.Scored("spam", "", "", {"2": 1}, given, None, task))
+    crossover_report.report_ranking(made, crossover_report.Scored("spam", "", "", {"2": 1}, answers, None, task))
     assert made.values["spam.2.few.ranking"].value == made.values["spam.earlier.ranking"].value == 1.0
     assert made.values["spam.2.zero.ranking"].value < 0.6
 

@@ -133,20 +133,20 @@ def test_a_test_is_shown_at_the_level_at_which_its_weakest_comparison_is() -> No
 
 def test_p_values_of_several_claims_are_corrected_together() -> None:
     """The example has the adjusted p-values that R's p.adjust(c(0.01, 0.02, 0.03, 0.04), "holm") gives."""
-    found = corrected({"a": 0.03, "b": 0.01, "c": 0.04, "d": 0.02})
-    assert found == pytest.approx({"b": 0.04, "d": 0.06, "a": 0.06, "c": 0.06})
+    levels = corrected({"a": 0.03, "b": 0.01, "c": 0.04, "d": 0.02})
+    assert levels == pytest.approx({"b": 0.04, "d": 0.06, "a": 0.06, "c": 0.06})
     assert corrected({}) == {}
 
 
 def test_a_verdict_counts_the_other_claims_and_says_if_it_has_one_seed() -> None:
     def verdicts(*others: str) -> dict[str, str]:
-        made, found = Outcome("toy", "?"), Findings()
+        outcome, findings = Outcome("toy", "?"), Findings()
         for key in ("a", *others):
-            found.values[key] = Value(2.2, 2.2 - 1.96, 2.2 + 1.96)  # p = 0.028
-            found.claim(key, f"{key} > 0", entry="neither")
-        found.claim("counted", True, entry="neither")
-        conclude(made, [found], SAYS)
-        return {key: made.verdict(claim) for key, claim in made.claims.items()}
+            findings.values[key] = Value(2.2, 2.2 - 1.96, 2.2 + 1.96)  # p = 0.028
+            findings.claim(key, f"{key} > 0", entry="neither")
+        findings.claim("exact", True, entry="neither")
+        conclude(outcome, [findings], SAYS)
+        return {key: outcome.verdict(claim) for key, claim in outcome.claims.items()}
 
-    assert verdicts() == {"a": "holds at one seed", "counted": "holds"}
+    assert verdicts() == {"a": "holds at one seed", "exact": "holds"}
     assert verdicts("b")["a"] == "could not be shown at one seed"
