@@ -35,16 +35,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("action", choices=["record", "compare"])
     parser.add_argument("file", type=Path, help="where the record is written to or read from")
-    parser.add_argument("--only", nargs="*", choices=sorted(PARTS), default=sorted(PARTS), help="parts to run")
+    parser.add_argument("--only", nargs="*", choices=sorted(PARTS), help="parts to run; else all, or those of the record")
     given = parser.parse_args()
+    record = json.loads(given.file.read_text(encoding="utf-8")) if given.action == "compare" else PARTS
     with tempfile.TemporaryDirectory(prefix="scratchlm-golden.") as folder:
-        found = measure(Path(folder), given.only)
+        measured = measure(Path(folder), given.only or sorted(record.keys() & PARTS))
+    count = sum(len(part) for part in measured.values())
     if given.action == "record":
-        given.file.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        print(f"{sum(len(part) for part in found.values())} entries in {given.file}")
+        given.file.write_text(json.dumps(measured, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        print(f"{count} entries in {given.file}")
         return 0
-    wrong = differences(json.loads(given.file.read_text(encoding="utf-8")), found)
-    print("\n".join(wrong) or f"{sum(len(part) for part in found.values())} entries are equal", flush=True)
+    wrong = differences(record, measured)
+    print("\n".join(wrong) or f"{count} entries are equal", flush=True)
     return min(len(wrong), 1)
 
 
