@@ -16,7 +16,7 @@ def _(mo):
     Here you build three of them. The first one counts. The second finds the same numbers step by step, downhill. The third is a
     network with **attention**, and you look inside it. At the end you catch some spam, in three ways that are three ages of this field.
 
-    ⭐ **Guess before you look.** Each section asks you for a number. Write it down, such as `guess_1 = 30`, and only then does
+    ⭐ **Guess before you look.** Most sections ask you for a number. Write it down, such as `guess_1 = 30`, and only then does
     the result appear. A wrong guess is worth more than a right one: it shows what you did not know you believed. Write
     `"skip"` where you would rather not.
 
@@ -113,7 +113,8 @@ def _(mo):
     **tokenizer** cuts the text and numbers the pieces. All of them together are the **vocabulary**, about 2,000 here. Among them are the 256
     bytes that a computer stores text in, so any text can be cut. A special end token closes each story.
 
-    Most stories are for **training**: the model learns from them. Some are kept for the **test**, and no model ever sees those.
+    Most stories are for **training**: the model learns from them. Sixty are kept aside for **validation**, to choose between models.
+    Eighty new ones of the same program are the **test**, and no model ever sees those.
 
     🎯 Your guess: the 100 most frequent tokens are a twentieth of the vocabulary. What percentage of the text do they make up?
     """)
@@ -197,7 +198,7 @@ def _(mo):
     ## 2. A model by counting
 
     Count how often token B follows token A, and divide by how often A occurs. That is the probability of B after A, and this is a
-    **bigram** model. Two lines of code, and it is a language model: it gives a probability to everything that could come next.
+    **bigram** model. A few lines of code, and it is a language model: it gives a probability to everything that could come next.
 
     A pair that never occurred would have probability zero, and so would any text that contains it. A model should never say
     *never*. So a small number `k` is added to every count. This is **smoothing**, in its simplest form.
@@ -262,15 +263,15 @@ def _(mo):
 
 
 @app.cell
-def _(end, np, package, piece):
+def _(end, np, package, piece, train):
     def sampled(distribution, count=40):
-        """Return a text whose tokens are drawn one by one; `distribution` maps tokens to probabilities."""
-        draw, tokens = np.random.default_rng(1), [end]
+        """Return a text after the last training story, drawn token by token; `distribution` maps tokens to probabilities."""
+        draw, tokens = np.random.default_rng(1), train[-8:].tolist()
         for _ in range(count):
             probabilities = distribution(tokens).astype(np.float64)
             probabilities /= probabilities.sum()  # rounding can leave the sum a little beside 1
             tokens.append(int(draw.choice(len(probabilities), p=probabilities)))
-        return "".join("(end) " if token == end else piece(token) for token in tokens[1:])
+        return "".join("(end) " if token == end else piece(token) for token in tokens[8:])
 
     print(sampled(lambda tokens: package.distribution(tokens[-1:])))
     return (sampled,)
@@ -281,14 +282,14 @@ def _(mo):
     mo.md("""
     ## 3. How good is it?
 
-    It speaks like a dinner guest who forgets every sentence after its last word. To say *how* bad that is, we need a number.
+    It speaks like a dinner guest who remembers nothing but his own last word. To say *how* bad that is, we need a number.
 
     A model is good if it gave a high probability to what really came next. Take the logarithm of that probability, and change its
-    sign: that is the **loss** of a token. It is zero for a token that the model was sure of, and large for a surprise. The mean over a text
-    is the **cross-entropy**. Training a language model means nothing else than making it small.
+    sign: that is the **loss** of a token. It is zero for a token that the model was sure of, and large for a surprise. The mean over the
+    tokens of a text is the **cross-entropy**. Training a language model means nothing else than making it small.
 
-    With the natural logarithm the unit is the **nat**, with base 2 the **bit**. Divided by the bytes of the text, it is **bits per byte**, and does
-    not depend on how the text was cut.
+    With the natural logarithm the unit is the **nat**, with base 2 the **bit**. Another cut gives other tokens, and so another mean. The *total* in bits,
+    divided by the bytes of the text, can be compared: **bits per byte**.
 
     ⚠️ Always measure on text that was not trained on. A model that learned its text by heart has no loss there, and knows nothing.
 
@@ -348,8 +349,8 @@ def _(mo):
     What a model sees before the next token is its **context**. An **n-gram** model counts sequences of *n* tokens, so it sees *n* - 1. A longer
     context says more, but it has rarely been seen before. Most sequences of six tokens in a new story are new.
 
-    **Kneser-Ney smoothing** was the answer for twenty years. It takes a fixed amount off every count, and spends what it
-    gathers on the next shorter context. There it asks another question: not how *often* a token occurred, but after how many
+    **Kneser-Ney smoothing** was the answer for twenty years. It takes a little off every count, and gives what it
+    gathers to the probabilities of the next shorter context. There it asks another question: not how *often* a token occurred, but after how many
     *different* tokens. "Francisco" is frequent, but only after "San", so it is a bad guess elsewhere.
 
     🎯 Your guess: bigrams see one token. With the best *n*, counted on the same text, how many bits per byte are left?
@@ -401,13 +402,14 @@ def _(mo):
 
     Counting gives probabilities at once. There is another way to them, and it works where counting cannot.
 
-    Give each pair of tokens a number, its **logit**. The **softmax** turns the logits of a row into probabilities: take `exp` of each,
-    divide by their sum. In the beginning all logits are zero, so everything is equally likely. The **gradient** says how the loss
+    Give each pair of tokens a number, its **logit**. They fill a table: a row for each first token, a column for each next one.
+    The **softmax** turns a row into probabilities: take `exp` of each logit, divide by their sum. In the beginning all logits are zero, so everything is equally likely. The **gradient** says how the loss
     changes if a logit grows. Move every logit a little the other way, and repeat. This is **gradient descent**, and how far a logit moves is
     set by the **learning rate**.
 
-    💡 For this table the gradient is simple: *the model's probability minus the counted frequency*. The model gives 0.20, the text
-    says 0.27, so the logit goes up. Where both are equal, nothing moves. Descent ends where counting is, without smoothing, and on the training text.
+    💡 For a row of this table the gradient is simple: *the model's probability minus the counted frequency*. The model gives 0.20, the text
+    says 0.27, so the logit goes up. Where both are equal, nothing moves. So it approaches the frequencies of the training text: what
+    counting finds, without smoothing.
 
     🎯 Your guess: it starts about 5 nats above counting. How far above is it after 100 steps?
     """)
@@ -453,7 +455,7 @@ def _(costs, guess_5, guessed, least, plt):
         _, _axes = plt.subplots()
         _axes.plot(costs, marker="", label="gradient descent")
         _axes.axhline(least, color="C1", linestyle="--", label="counting")
-        _axes.set(xlabel="steps", ylabel="loss on training text\\n(nats per token)", ylim=(0, 8))
+        _axes.set(xlabel="steps", ylabel="loss on training text\n(nats per token)", ylim=(0, 8))
         _axes.set_title("Downhill to the counts")
         _axes.legend()
         plt.show()
@@ -465,7 +467,7 @@ def _(mo):
     mo.md("""
     ## 6. A network
 
-    To an n-gram model "the red hat" and "the blue hat" have nothing in common. A **network** computes the logits from the context by one
+    What an n-gram model counts after "the red hat", it does not know after "the blue hat". A **network** computes the logits from the context by one
     formula for all contexts. The formula has many adjustable numbers, its **parameters**, and gradient descent sets them. So what it learns
     from one context can help in another.
 
@@ -476,10 +478,10 @@ def _(mo):
 
     Before training the parameters are random, and the network guesses. All it ever hears is how badly it predicted the next token.
     Training on plain text like this is called **pretraining**. Nobody writes labels: the next token is the answer, and there is one
-    at every place. Later such a model can be **fine-tuned** for a task.
+    at every place. Later such a model can be trained a little more for one task, which is **fine-tuning**.
 
-    Counting has read the text once, and gains nothing by reading it again: every frequency stays the same. A network does. Two of
-    them, from different random beginnings, will now read the text several times.
+    Counting has read the text once, and gains nothing by reading it again: every frequency stays the same. A network takes more small steps downhill at each
+    reading. Two of them, from different random beginnings, will now read the text several times.
 
     🎯 Your guess: how many times must the network read the text before it predicts better than the best n-grams?
     """)
@@ -586,13 +588,13 @@ def _(counted_bits, curves, guess_6, guessed, math, networks, plt, sampled, torc
 @app.cell(hide_code=True)
 def _(mo):
     mo.md("""
-    ⚠️ "Networks beat counting" would be the wrong lesson from this figure. Look where the lines cross, and how long each side took. The experiment
-    [ladder-lm](findings/ladder-lm.md) tunes both sides, on real books.
+    ⚠️ "Networks beat counting" would be the wrong lesson from this figure. Left of where the lines cross, counting is ahead, and it needs one
+    reading. The experiment [ladder-lm](findings/ladder-lm.md) compares both on real books, with good settings for each.
 
     ## 7. Attention
 
     For each token a head makes a **query**, what it looks for, and a **key**, what it offers. Both are lists of numbers. Multiply the query of one token with the
-    key of itself and of each earlier one, number by number, and add up: a score for each. A softmax turns them into its **attention weights**. They sum to one. With them, the head takes a mean of the
+    key of itself and of each earlier one, number by number, and add up: a score for each. Divide by the square root of their length, so that long lists do not give larger scores. A softmax turns them into its **attention weights**. They sum to one. With them, the head takes a mean of the
     tokens' **values**, a third list: what each has to give. The lines below do this by hand, and the package must agree.
 
     Do not confuse them with the weights of the network. Those are parameters, the same for every text. Attention weights are computed
@@ -616,17 +618,22 @@ def _(Edit, bits, end, networks, np, test, test_stories, tokenizer, torch, trace
     _sentence = next(text for text in test_stories if "'s favourite" in text).split(". ")[0]
     sentence = torch.tensor([[end, *tokenizer.encode(_sentence)][:24]])
     _seen = trace(
-        _network, sentence, want=["pattern", "blocks.0.attn.hook_rot_q", "blocks.0.attn.hook_rot_k"]
+        _network,
+        sentence,
+        want=["pattern", *(f"blocks.0.attn.hook_{name}" for name in ("rot_q", "rot_k", "v", "z"))],
     )
     maps = torch.stack(
         [_seen[f"blocks.{layer}.attn.hook_pattern"][0] for layer in range(2)]
     )  # layer, head, query, key
 
-    # One head of the first layer by hand: queries times keys, no look ahead, softmax.
-    _q, _k = (_seen[f"blocks.0.attn.hook_rot_{name}"][0, :, 0] for name in "qk")
+    # One head of layer 0 by hand: queries times keys, no look ahead, softmax, mean of values.
+    # "rot": the place of each token is worked into its query and key already.
+    _q, _k, _v, _z = (
+        _seen[f"blocks.0.attn.hook_{name}"][0, :, 0] for name in ("rot_q", "rot_k", "v", "z")
+    )
     _future = torch.ones(len(_q), len(_q), dtype=torch.bool).triu(1)
     by_hand = (_q @ _k.T / _q.shape[-1] ** 0.5).masked_fill(_future, -torch.inf).softmax(-1)
-    apart = (by_hand - maps[0, 0]).abs().max().item()
+    apart = max((by_hand - maps[0, 0]).abs().max().item(), (by_hand @ _v - _z).abs().max().item())
     assert apart < 1e-4, "attention by hand must equal the package's"
 
     _windows = torch.tensor(test[: len(test) // 97 * 97].reshape(-1, 97))
@@ -666,7 +673,9 @@ def _(guess_7, guessed, head_costs, maps, piece, plt, sentence):
         _axes.set_yticks(range(len(_labels)), _labels)
         _axes.grid(visible=False)
         _axes.set(xlabel="looks at", ylabel="token")
-        _axes.set_title(f"Where the most important head looks: layer {_layer}, head {_head}")
+        _axes.set_title(
+            f"Where the most important head looks: layer {_layer}, head {_head}, both counted from 0"
+        )
         plt.show()
     return
 
@@ -679,11 +688,13 @@ def _(mo):
 
     ## 8. A parameter is a knob
 
-    Training moves all parameters at once. Here you turn a single one, and watch one probability. The gradient is the **slope**: how
-    fast the probability moves with the parameter.
+    Training moves all parameters at once, each by its **slope**: how fast the result moves with that parameter. Can one trust a slope? Turn a
+    single parameter, and watch a single probability.
 
-    🎯 Your guess: at its end the network multiplies its 96 numbers by 96 scales, all near 1. We take the scale with the steepest slope, and add 0.5 to it. By how
-    many percentage points does the probability of the likeliest next token change?
+    Before the logits the network multiplies its 96 numbers by 96 scales. They are parameters too, and after training they lie
+    between 0 and 1. We take the one with the steepest slope, at the end of a test sentence.
+
+    🎯 Your guess: we add 0.5 to this one scale. By how many percentage points does the probability of the likeliest next token change?
     """)
     return
 
@@ -695,7 +706,7 @@ def _():
 
 
 @app.cell
-def _(networks, np, sentence, torch):
+def _(networks, np, piece, sentence, torch):
     _network, _knobs = networks[0], networks[0].final_norm.weight
     _target = int(_network(sentence)[0, -1].argmax())
 
@@ -721,13 +732,14 @@ def _(networks, np, sentence, torch):
     nudged = (turned(0.001) - unchanged) / 0.001
     amounts = np.linspace(-4, 4, 41)
     by_turn = [turned(amount) for amount in amounts]
-    print("One knob of many was turned forty times.")
-    return amounts, by_turn, nudged, slope, turned, unchanged
+    watched = piece(_target)
+    print(f"The likeliest token is {watched!r}. One parameter was turned forty times.")
+    return amounts, by_turn, nudged, slope, turned, unchanged, watched
 
 
 @app.cell
-def _(amounts, by_turn, guess_8, guessed, plt, slope, turned, unchanged):
-    if guessed(guess_8, 100 * (turned(0.5) - unchanged), "percentage points"):
+def _(amounts, by_turn, guess_8, guessed, plt, slope, turned, unchanged, watched):
+    if guessed(guess_8, 100 * (turned(0.5) - unchanged), f"percentage points, for {watched!r}"):
         _, _axes = plt.subplots()
         _axes.plot(
             amounts, [100 * p for p in by_turn], marker="", label="computed again for each turn"
@@ -746,10 +758,10 @@ def _(mo):
     mo.md("""
     ## 9. Spam, in three ages
 
-    Before language models a program was made for one task. Take spam, in three ages.
+    Before networks like this one, a program was made for one task. Take spam, in three ages.
 
     **The age of rules.** A person writes what to look for. **The age of chosen features.** A person chooses what to measure, such as how many
-    digits a message has, and labels set the threshold. **The age of learning.** Nobody chooses anything: the program counts which words come
+    digits a message has, and labels set the threshold. **The age of learning.** Nobody says what matters: the program counts which words come
     with which label. This is **naive Bayes**.
 
     The messages are ours, made of phrases, and a bit tricky. Friends write "free" and telephone numbers too, and spammers write
@@ -858,7 +870,7 @@ def _(mo):
     the labels alone. A language model goes one step further: it learns from plain text, without labels, and then serves many tasks.
 
     Further is not always better. On thousands of real messages, [our small model](findings/ladder-spam.md) is not shown to beat a
-    linear classifier on counted words. But ask both for a story.
+    classifier that counts words and adds up a weight for each. But ask both for a story.
 
     ## 10. Three big words
 
@@ -866,8 +878,8 @@ def _(mo):
     belong together: [more parameters help more where there is more text](findings/scaling.md).
 
     **Understands.** What can a test say? It can ask about a fact in other words, put a `not` into the question, or ask for what no text says.
-    Our small model stumbles over all three, and answers in faultless sentences all the same. So the grammar of an answer is no proof of its truth. ⚠️ Nor is a
-    failure of our model one of all models: [these tests](findings/limits.md) say what it does at this size. What it is like to be one, no test of ours can say.
+    The small model of [these tests](findings/limits.md) stumbles over all three, and answers in faultless sentences all the same. So the grammar of an answer is no proof of its truth. ⚠️ Nor is a
+    failure of one model one of all models. What it is like to be one, no test of ours can say.
 
     **Knows.** Where are the facts from? Two models learned to answer from the same conversations. One had read the stories before, the other began at random.
     Asked for facts that no conversation held, [only the first knew many of them](findings/ladder-respond.md). That is what pretraining gives.
@@ -877,7 +889,7 @@ def _(mo):
     tells you of Hugo and his mouse.
 
     **What to keep.** ⭐ A language model gives probabilities to what comes next, and its loss on unseen text says how well. Counting is a strong
-    beginning. Gradient descent finds the same numbers, and more. Attention carries the context. And before you say that one method beats
+    beginning. Gradient descent finds the same numbers, and it also trains networks, where nothing can be counted. Attention carries the context. And before you say that one method beats
     another, ask how often each has read its text.
 
     ## 11. Exercises
