@@ -140,7 +140,7 @@ def test_it_trains_on_a_text_file_and_continues_it(tmp_path: Path, capsys: pytes
 
 def test_it_is_short_and_needs_torch_alone() -> None:
     text = Path(minimal.__file__).read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 150
+    assert len(text.splitlines()) < 200
     found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
     names = {node.module if isinstance(node, ast.ImportFrom) else node.names[0].name for node in found}
     assert {str(name).split(".")[0] for name in names} - sys.stdlib_module_names == {"torch"}

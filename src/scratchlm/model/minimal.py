@@ -63,28 +63,67 @@ class Tokenizer:
         return b"".join(self.bytes[id] for id in ids).decode(errors="replace")
 
 
+def windows(ids: Tensor, starts: Tensor, context: int) -> Tensor:
+    """Return rows (B, T + 1): as many tokens as the context from each start, and the one after them, a target."""
+    return torch.stack([ids[start : start + context + 1] for start in starts.tolist()])
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """Give each head its share of the channels: (B, T, D) to (B, H, T, D / H)."""
+    batch, time, width = x.shape
+    return x.view(batch, time, heads, width // heads).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """Put the channels of all heads beside each other again: (B, H, T, d) to (B, T, H * d)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def attention_weights(q: Tensor, k: Tensor) -> Tensor:
+    """Return how much each position takes from itself and each earlier one: (..., T, d) twice to (..., T, T)."""
+    scores = q @ k.mT / math.sqrt(q.size(-1))  # without the root, wide heads would give large scores
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)  # no position sees a later one
+    return scores.masked_fill(future, float("-inf")).softmax(-1)  # each row sums to 1
+
+
+def gelu(x: Tensor) -> Tensor:
+    """Return x where it is well above 0, nearly 0 where it is well below (Hendrycks and Gimpel 2016, with tanh)."""
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+class LayerNorm(nn.Module):
+    """Each vector with mean 0 and variance 1, then times and plus learned numbers (Ba et al. 2016)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise each position by itself: (B, T, D) to (B, T, D)."""
+        centred = x - x.mean(-1, keepdim=True)
+        variance = centred.square().mean(-1, keepdim=True)
+        return centred / (variance + 1e-5).sqrt() * self.weight + self.bias  # the root never divides by 0
+
+
 class Block(nn.Module):
     """One layer: attention and feed-forward read the normalised residual stream (a vector per position), add to it."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.attention_norm, self.feed_forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention_norm, self.feed_forward_norm = LayerNorm(width), LayerNorm(width)
         self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def attention(self, x: Tensor) -> Tensor:
         """Causal multi-head self-attention (Vaswani et al. 2017): (B, T, D) to (B, T, D)."""
-        q, k, v = (p(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for p in (self.query, self.key, self.value))
-        scores = q @ k.mT / math.sqrt(q.size(-1))  # (B, H, T, T)
-        future = torch.ones_like(scores[0, 0], dtype=torch.bool).triu(1)  # no position sees a later one
-        weights = scores.masked_fill(future, float("-inf")).softmax(-1)
-        return self.output((weights @ v).transpose(1, 2).flatten(2))
+        q, k, v = (split_heads(part(x), self.heads) for part in (self.query, self.key, self.value))
+        return self.output(join_heads(attention_weights(q, k) @ v))  # of each head a weighted mean of values
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the stream after this layer: (B, T, D) to (B, T, D)."""
         x = x + self.attention(self.attention_norm(x))
-        return x + self.down(nn.functional.gelu(self.up(self.feed_forward_norm(x)), approximate="tanh"))
+        return x + self.down(gelu(self.up(self.feed_forward_norm(x))))
 
 
 class GPT(nn.Module):
@@ -93,7 +132,7 @@ class GPT(nn.Module):
     def __init__(self, vocabulary: int, context: int = 64, width: int = 128, layers: int = 4, heads: int = 4) -> None:
         super().__init__()
         self.embedding, self.position_embedding = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
-        self.blocks, self.final_norm = nn.ModuleList(Block(width, heads) for _ in range(layers)), nn.LayerNorm(width)
+        self.blocks, self.final_norm = nn.ModuleList(Block(width, heads) for _ in range(layers)), LayerNorm(width)
         for name, weight in self.named_parameters():
             if weight.dim() == 2:  # what adds to the stream begins smaller, the more layers add
                 nn.init.normal_(weight, std=0.02 / (math.sqrt(2 * layers) if "output" in name or "down" in name else 1))
@@ -110,6 +149,11 @@ def loss_of(model: GPT, rows: Tensor) -> Tensor:
     """Return the mean cross-entropy, in nats, of each next token in rows (B, T + 1)."""
     log_probabilities = model(rows[:, :-1]).log_softmax(-1)  # (B, T, V)
     return -log_probabilities.gather(-1, rows[:, 1:, None]).mean()  # the log-probability of each true next token
+
+
+def learning_rate(step: int, steps: int, highest: float = 1e-3) -> float:
+    """Return the rate of a step, counted from 1: the highest one first, then on a straight line towards 0."""
+    return highest * (1 - (step - 1) / steps)
 
 
 @torch.no_grad()
@@ -138,9 +182,9 @@ def main(path: str, steps: int = 500, context: int = 64) -> None:
     states = [(weight, torch.zeros_like(weight), torch.zeros_like(weight)) for weight in model.parameters()]
     for step in range(1, steps + 1):
         starts = torch.randint(len(ids) - context, (16,))
-        loss = loss_of(model, torch.stack([ids[start : start + context + 1] for start in starts]))
+        loss = loss_of(model, windows(ids, starts, context))
         for state, gradient in zip(states, torch.autograd.grad(loss, list(model.parameters())), strict=True):
-            adamw(*state, gradient, step, lr=1e-3 * (1 - (step - 1) / steps))
+            adamw(*state, gradient, step, learning_rate(step, steps))
         if step % 100 == 0 or step == 1:
             print(f"step {step}: loss {loss.item():.3f}")
     print(tokenizer.decode(sample(model, ids[:16].tolist(), 200)))
