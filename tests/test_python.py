@@ -97,6 +97,9 @@ SAME: list[tuple[str, list[str], tuple[Any, ...], dict[str, Any]]] = [
     ("import", ["s", "--out", "o"], (Path("s"),), {"out": "o"}),
     ("export", ["m", "--out", "o", "--to", "gguf"], ("m",), {"out": "o", "to": "gguf"}),
     ("quantize", ["m", "--out", "o", "--to", "int4"], ("m",), {"out": "o", "to": "int4"}),
+    ("learn", ["--progress", "p.json"], (), {"progress": "p.json"}),
+    ("learn start", ["3", "--out", "o"], ("3",), {"out": "o"}),
+    ("learn check", ["3.1", "m.py"], ("3.1", "m.py"), {}),
     (
         "quiz",
         ["--exam", "3", "--notes", "a.md", "--notes", "b.md"],

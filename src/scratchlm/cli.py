@@ -95,6 +95,9 @@ def _dispatch(arguments: Arguments, program: str = "") -> None:
     what = "COMMAND"
     if program == "experiment":
         sentences, what = {name: entry.asks for name, entry in imported("lab.catalogue:EXPERIMENTS").items()}, "NAME"
+    if program in COMMANDS and (not arguments or (arguments[0].startswith("--") and arguments[0] not in HELP)):
+        _run(COMMANDS[program], arguments)  # a group that is a command too
+        return
     if not arguments or arguments[0] in HELP or (program == "experiment" and arguments[0] == "--list"):
         show_commands(title, sentences, what)
         if not arguments:

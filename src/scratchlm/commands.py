@@ -117,6 +117,18 @@ COMMANDS: Mapping[str, Command] = {each.program: each for each in (
         "evaluation.config:QuantizeConfig", "evaluation.quantize:quantize",
     ),
     Command(
+        "learn", "The course: its chapters, what is solved, what comes next.",
+        "lab.course.config:LearnConfig", "lab.course.commands:learn",
+    ),
+    Command(
+        "learn start", "Write the files of a chapter's exercises.",
+        "lab.course.config:StartConfig", "lab.course.commands:start",
+    ),
+    Command(
+        "learn check", "Check an exercise, and name the mistake.",
+        "lab.course.config:CheckConfig", "lab.course.commands:check",
+    ),
+    Command(
         "quiz", "Ask the cards of the notes, spaced over days, or as an exam.",
         "lab.quiz.config:QuizConfig", "lab.quiz.commands:quiz",
     ),
@@ -129,9 +141,12 @@ COMMANDS: Mapping[str, Command] = {each.program: each for each in (
 GROUPS: Mapping[str, str] = {
     "tokenizer": "Train, inspect and compare tokenizers.",
     "finetune": "Teach a model: classes, answers, preferences, or by rewards.",
+    "learn": "The course: chapters, exercises and their checks.",
 }
 """What is said of commands that share their first word."""
-_NOT_IN_PYTHON = ("generate", "chat", "serve", "quiz", "completion")
+_NOT_IN_PYTHON = (
+    "generate", "chat", "serve", "quiz", "completion", "learn", "learn start", "learn check",
+)  # fmt: skip
 """`load` gives what `generate` and `chat` do; the others need a terminal or serve until they are stopped."""
 _OTHER_NAMES = {
     "tokenizer train": "train_tokenizer", "tokenizer inspect": "inspect_tokenizer", "import": "import_model",

@@ -65,6 +65,7 @@ def build(folder: Path, run: Run) -> None:
     (folder / "cards.md").write_text(CARDS, encoding="utf-8")
     progress = {"format": 1, "reviews": 0, "cards": {}}
     (folder / "progress.json").write_text(json.dumps(progress), encoding="utf-8")
+    (folder / "learn.json").write_text(json.dumps({"format": 1, "solved": ["2.1"]}), encoding="utf-8")
 
 
 def _texts(folder: Path) -> None:

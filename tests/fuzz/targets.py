@@ -135,6 +135,7 @@ TARGETS = [
     Target("export", ("export", "model", "--to", "gguf", "--out", "out"), ("model",), _inside("model", CONFIG)),
     Target("quiz", ("quiz", "--count", "--notes", "cards.md", "--progress", "progress.json"),
            ("cards.md", "progress.json"), (("cards.md", "text"), ("progress.json", "json")), None),
+    Target("learn", ("learn", "--progress", "learn.json"), ("learn.json",), (("learn.json", "json"),), None),
     Target("experiment --replay", ("experiment", "ladder-lm", "--replay", "experiment.json", "--out", "out"),
            ("experiment.json",), (("experiment.json", "sealed"),), succeeds=False),
 ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""The course: its chapters, their exercises, and how these are checked."""

@@ -1,0 +1,108 @@
+"""Exercises: the solution passes, its stub and each classic mistake do not, and the mistake is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.commands import fails, run
+
+from scratchlm.lab.course.answering import outputs_of
+from scratchlm.lab.course.commands import judged
+from scratchlm.lab.course.exercise import ClassicMistake, Exercise, chapters, skeleton
+
+EXERCISES = [each for chapter in chapters() for each in chapter.exercises]
+MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mistakes]
+
+
+@pytest.fixture
+def progress(tmp_path: Path) -> tuple[str, str]:
+    return "--progress", str(tmp_path / "learn.json")
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda each: each.number)
+def test_the_solution_is_solved(exercise: Exercise) -> None:
+    assert judged(exercise, outputs_of(exercise, exercise.module())).solved
+
+
+@pytest.mark.parametrize(("exercise", "mistake"), MISTAKES, ids=[f"{e.number}-{m.says[:40]}" for e, m in MISTAKES])
+def test_a_classic_mistake_is_rejected_and_named(exercise: Exercise, mistake: ClassicMistake) -> None:
+    checked = judged(exercise, outputs_of(exercise, exercise.module(mistake)))
+    assert not checked.solved
+    assert checked.mistakes == [mistake.says]
+
+
+def test_the_written_file_has_no_solution_and_its_stubs_are_not_solved(
+    tmp_path: Path, progress: tuple[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run(capsys, "learn", "start", "3")
+    assert (code, "gpt.py: written" in out) == (0, True)
+    written = Path("gpt.py").read_text(encoding="utf-8")
+    for each in (each for each in EXERCISES if each.file == "gpt.py"):
+        assert f"yours: exercise {each.number}" in written
+    code, out, _ = run(capsys, "learn", "check", "3.3", *progress)
+    assert (code, "not written yet" in out) == (0, True)
+    assert "stays as it is" in run(capsys, "learn", "start", "3")[1]
+    assert Path("gpt.py").read_text(encoding="utf-8") == written
+
+
+def test_solved_exercises_are_remembered_and_the_next_one_is_named(
+    tmp_path: Path, progress: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    exercise = EXERCISES[0]
+    mine = tmp_path / "mine.py"
+    mine.write_text(exercise.source.read_text(encoding="utf-8"), encoding="utf-8")
+    assert "solved" in run(capsys, "learn", "check", exercise.number, mine, *progress)[1]
+    assert f"next: scratchlm learn check {EXERCISES[1].number}" in run(capsys, "learn", *progress)[1]
+
+
+BAD = {
+    "while True:\n    pass\n": "takes over",
+    "import nothing_of_this_name\n": "ModuleNotFoundError: No module named 'nothing_of_this_name', line 1",
+    "def attention_weights(q, k):\n    return q @ k\n": "RuntimeError",
+    "def attention_weights(q, k)\n": "SyntaxError",
+    "import sys\nsys.exit()\n": "SystemExit",
+    "def attention_weights(q, k):\n    print('x' * 10_000_000)\n    return q\n": "is (5, 8) and must be (5, 5)",
+    "import torch\ntorch.allclose = lambda *a, **k: True\ntorch.equal = torch.allclose\n"
+    "import numpy\nnumpy.allclose = torch.allclose\n"
+    "def attention_weights(q, k):\n    return q @ k.mT\n": "at [0, 0]",
+    "def attention_weights(q, k):\n    while True:\n        pass\n": "takes over",
+}
+
+
+@pytest.mark.parametrize("text", BAD, ids=[text[:30] for text in BAD])
+def test_a_broken_file_is_stopped_and_explained(
+    text: str, tmp_path: Path, progress: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(text, encoding="utf-8")
+    code, out, _ = run(capsys, "learn", "check", "3.3", mine, *progress)
+    assert code == 0
+    assert "not yet" in out
+    assert BAD[text] in " ".join(out.split())
+    assert len(out) < 5000
+
+
+def test_what_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("x = 1\n", encoding="utf-8")
+    assert "has no attention_weights" in fails(capsys, "learn", "check", "3.3", mine)
+    assert "is not there" in fails(capsys, "learn", "check", "3.3", tmp_path / "none.py")
+    assert "exercise 3.9: unknown" in fails(capsys, "learn", "check", "3.9", mine)
+    assert "chapter 12: unknown" in fails(capsys, "learn", "start", "12")
+
+
+def test_the_solutions_in_the_written_file_are_the_gpt_in_one_file(tmp_path: Path) -> None:
+    for source in {each.source for each in EXERCISES}:
+        exercises = [each for each in EXERCISES if each.source == source]
+        text = skeleton(source, exercises)
+        assert text.count("raise NotImplementedError  # yours") == len(exercises)
+        for exercise in exercises:
+            kept, mark = exercise.solution(), f"raise NotImplementedError  # yours: exercise {exercise.number}"
+            place = text.index(mark)
+            indent = " " * (len(text[:place]) - len(text[:place].rstrip(" ")))
+            head = text[: place - len(indent)].rstrip("\n").split("\n")[-1]  # the end of the docstring
+            body = kept[kept.index(head.strip()) + len(head.strip()) :].strip("\n")
+            text = text[: place - len(indent)] + body + text[place + len(mark) :]
+        assert text == source.read_text(encoding="utf-8")
