@@ -35,7 +35,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("action", choices=["record", "compare"])
     parser.add_argument("file", type=Path, help="where the record is written to or read from")
-    parser.add_argument("--only", nargs="*", choices=sorted(PARTS), help="parts to run; else all, or those of the record")
+    parser.add_argument(
+        "--only", nargs="*", choices=sorted(PARTS), help="parts to run; else all, or those of the record"
+    )
     given = parser.parse_args()
     record = json.loads(given.file.read_text(encoding="utf-8")) if given.action == "compare" else PARTS
     with tempfile.TemporaryDirectory(prefix="scratchlm-golden.") as folder:

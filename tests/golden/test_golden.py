@@ -1,7 +1,7 @@
 """Every number is what it was when `record.json` was written: losses, weights, greedy text, token ids, exports.
 
-Numbers are compared on the kind of machine that recorded them. Token ids are equal everywhere. The committed record leaves
-the experiments out: their small forms have tests of their own. A record that you make before a refactoring has them.
+Numbers are compared on the kind of machine that recorded them. Token ids are equal everywhere. The committed record
+leaves the experiments out: their small forms have tests of their own. A record made before a refactoring has them.
 """
 
 from __future__ import annotations
