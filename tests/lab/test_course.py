@@ -84,12 +84,44 @@ def test_a_broken_file_is_stopped_and_explained(
     assert len(out) < 5000
 
 
+def test_two_mistakes_are_both_named() -> None:
+    exercise = next(each for each in EXERCISES if each.name == "LayerNorm.forward")
+    pair = exercise.mistakes[0], exercise.mistakes[8]
+    checked = judged(exercise, outputs_of(exercise, exercise.module(*pair)))
+    assert checked.mistakes == [each.says for each in pair]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("gelu", "return 3 * real(x)", "Each number is 3 times the right one."),
+        ("gelu", "return real(x).detach()", "No gradient reaches x"),
+        ("join_heads", "return real(x).mT", "another order"),
+        ("attention_weights", "return real(q, k) ** 2", "and not to 1"),
+        ("merge", "return real(ids, pair, new)[:-1]", "something is left out"),
+        ("merge", "real(ids, pair, new)", "is there a return?"),
+        ("merge", "out = real(list(ids), pair, new); ids.append(5); return out", "changes its input"),
+    ],
+)
+def test_what_is_in_no_list_is_named_by_how_the_numbers_relate(name: str, body: str, said: str) -> None:
+    exercise = next(each for each in EXERCISES if each.name == name)
+    module = exercise.module()
+    assert module is not None
+    module.__dict__["real"] = getattr(module, name)
+    arguments = {"merge": "ids, pair, new", "attention_weights": "q, k"}.get(name, "x")
+    exec(f"def {name}({arguments}):\n    {body}\n", module.__dict__)
+    checked = judged(exercise, outputs_of(exercise, module))
+    assert not checked.solved
+    assert said in " ".join(checked.mistakes)
+
+
 def test_what_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text("x = 1\n", encoding="utf-8")
     assert "has no attention_weights" in fails(capsys, "learn", "check", "3.3", mine)
     assert "is not there" in fails(capsys, "learn", "check", "3.3", tmp_path / "none.py")
     assert "exercise 3.9: unknown" in fails(capsys, "learn", "check", "3.9", mine)
+    assert "in its notebook" in fails(capsys, "learn", "start", "1")
     assert "chapter 12: unknown" in fails(capsys, "learn", "start", "12")
 
 

@@ -33,10 +33,22 @@ class Course(Result):
     def __rich__(self) -> str:
         lines = []
         for each in self.chapters:
-            done = f"{each['solved']} of {each['exercises']} exercises solved" if each["exercises"] else "no exercises"
-            lines += [f"{each['number']:>2}  {each['title']}", f"    {done}, {each['cards']} cards"]
+            parts = [f"{each['solved']} of {each['exercises']} exercises solved"] if each["exercises"] else []
+            parts += [f"{each['cards']} cards"] if each["cards"] else []
+            parts += [f"notebook {each['notebook']}.py"] if each["notebook"] else []
+            lines += [f"{each['number']:>2}  {each['title']}", f"    {', '.join(parts)}"]
         lines += ["", f"next: scratchlm learn check {self.next}" if self.next else "all exercises are solved"]
         return "\n".join(lines)
+
+
+@dataclass(repr=False)
+class Instructions(Result):
+    """What exercises ask for, or what helps with them, in lines."""
+
+    lines: list[str]
+
+    def __rich__(self) -> str:
+        return "\n".join(self.lines)
 
 
 @dataclass(repr=False)
@@ -82,6 +94,7 @@ def learn(config: LearnConfig) -> Course:
             "title": each.title,
             "exercises": len(each.exercises),
             "solved": sum(exercise.number in solved for exercise in each.exercises),
+            "notebook": each.notebook,
             "cards": sum(str(card.chapter) == each.number for card in cards),
         }
         for each in chapters()
@@ -90,9 +103,11 @@ def learn(config: LearnConfig) -> Course:
     return Course(rows, waiting[0] if waiting else None)
 
 
-def start(config: StartConfig) -> str:
+def start(config: StartConfig) -> Instructions:
     """Write the files of a chapter's exercises, and return what to do next."""
     chapter = find_chapter(config.chapter)
+    if not chapter.exercises:
+        raise UserError(f"chapter {chapter.number}: its exercises are in its notebook, {chapter.notebook}.py")
     every = [each for one in chapters() for each in one.exercises]
     lines = []
     for source in dict.fromkeys(each.source for each in chapter.exercises):
@@ -105,9 +120,9 @@ def start(config: StartConfig) -> str:
         write_text(place, skeleton(source, exercises))
         lines.append(f"{place}: written")
     for each in chapter.exercises:
-        lines += ["", f"{each.number}  {each.name}", *(f"    {line}" for line in each.asks.splitlines())]
+        lines += ["", f"{each.number}  {each.name}", " ".join(each.asks.split())]
     first = chapter.exercises[0].number
-    return "\n".join([*lines, "", f"then: scratchlm learn check {first}; --hint helps"])
+    return Instructions([*lines, "", f"then: scratchlm learn check {first}; --hint helps"])
 
 
 def check(config: CheckConfig) -> Result | str:
@@ -120,7 +135,7 @@ def check(config: CheckConfig) -> Result | str:
     else:
         exercises = find_chapter(config.exercise).exercises
     if config.hint:
-        return "\n".join(f"{each.number}  {hint}" for each in exercises for hint in each.hints)
+        return Instructions([f"{each.number}  {hint}" for each in exercises for hint in each.hints])
     if config.solution:
         return "\n\n".join(each.solution().rstrip() for each in exercises)
     results = [checked(each, config.file or Path(each.file)) for each in exercises]

@@ -62,19 +62,22 @@ def named(exercise: Exercise, mine: Outputs, right: Outputs) -> list[str]:
 
     Each mistake is tried alone, then each two together; then the results are compared by simple relations.
     """
-    different = [label for label in right if not alike(right[label], mine.get(label))]
     made = {mistake: outputs_of(exercise, exercise.module(mistake)) for mistake in exercise.mistakes}
     for mistake, outputs in made.items():
-        if first_difference(outputs, mine) is None:
+        if outputs and first_difference(outputs, mine) is None:
             return [mistake.says]
-    first = different[0] if different else None
-    if first is not None and first in mine and _is_telling(mine[first]):
+    for pair in itertools.combinations(exercise.mistakes, 2):
+        outputs = outputs_of(exercise, exercise.module(*pair))
+        if outputs and first_difference(outputs, mine) is None:
+            return [mistake.says for mistake in pair]
+    first = next((label for label in right if not alike(right[label], mine.get(label))), None)
+    if first is None or first not in mine:
+        return []
+    if _is_telling(mine[first]):
         likely = [mistake.says for mistake, outputs in made.items() if alike(outputs.get(first), mine[first])]
         if likely:
             return likely[:1]
-    if first is not None and first in mine:
-        return _relation(first, right[first], mine[first])
-    return []
+    return _relation(first, right[first], mine[first])
 
 
 def _is_telling(value: Any) -> bool:

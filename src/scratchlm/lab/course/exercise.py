@@ -61,14 +61,15 @@ class Exercise:
         first, last = _lines(self.source.read_text(encoding="utf-8"), self.name)
         return "\n".join(self.source.read_text(encoding="utf-8").splitlines()[first:last]) + "\n"
 
-    def module(self, mistake: ClassicMistake | None = None) -> types.ModuleType:
-        """Return the module of the solution, with a mistake if one is given."""
-        text = self.source.read_text(encoding="utf-8")
-        if mistake is not None:
-            solution = self.solution()
-            if solution.count(mistake.find) != 1:
-                raise ValueError(f"exercise {self.number}: {mistake.find!r} is not there once")
-            text = text.replace(solution, solution.replace(mistake.find, mistake.put))
+    def module(self, *mistakes: ClassicMistake) -> types.ModuleType | None:
+        """Return the module of the solution with these mistakes; None where they exclude each other."""
+        text, solution = self.source.read_text(encoding="utf-8"), self.solution()
+        changed = solution
+        for mistake in mistakes:
+            if changed.count(mistake.find) != 1:
+                return None
+            changed = changed.replace(mistake.find, mistake.put)
+        text = text.replace(solution, changed)
         module = types.ModuleType("solution")
         module.__file__ = str(self.source)
         exec(compile(text, str(self.source), "exec"), module.__dict__)
@@ -81,6 +82,8 @@ class Chapter:
 
     number: str
     title: str
+    notebook: str | None
+    """Name of its notebook in `notes/`, without the suffix."""
     exercises: tuple[Exercise, ...]
 
 
@@ -104,7 +107,7 @@ def _read(file: Path) -> Chapter:
         )
         for place, each in enumerate(stored["exercises"], 1)
     ]
-    return Chapter(file.stem, stored["title"], tuple(exercises))
+    return Chapter(file.stem, stored["title"], stored.get("notebook"), tuple(exercises))
 
 
 def find_exercise(number: str) -> Exercise:
