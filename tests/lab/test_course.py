@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.commands import fails, run
 
 from scratchlm.lab.course.answering import outputs_of
-from scratchlm.lab.course.commands import judged
+from scratchlm.lab.course.commands import Checked, judged
 from scratchlm.lab.course.exercise import ClassicMistake, Exercise, chapters, skeleton
 
 EXERCISES = [each for chapter in chapters() for each in chapter.exercises]
@@ -113,6 +115,34 @@ def test_what_is_in_no_list_is_named_by_how_the_numbers_relate(name: str, body: 
     checked = judged(exercise, outputs_of(exercise, module))
     assert not checked.solved
     assert said in " ".join(checked.mistakes)
+
+
+ANSWERS = json.loads(Path(__file__).with_name("answers_of_learners.json").read_text(encoding="utf-8"))
+"""Functions written by somebody who knew the GPT in one file, but neither the probes nor the list of mistakes."""
+
+
+def checked_answer(answer: dict[str, str]) -> Checked:
+    exercise = next(each for each in EXERCISES if each.name == answer["name"])
+    module = exercise.module()
+    assert module is not None
+    *classes, name = exercise.name.split(".")
+    written: dict[str, Any] = {}
+    exec(answer["code"], module.__dict__, written)
+    setattr(getattr(module, classes[0]) if classes else module, name, written[name])
+    return judged(exercise, outputs_of(exercise, module))
+
+
+@pytest.mark.parametrize("answer", ANSWERS["right"], ids=lambda each: each["name"])
+def test_a_solution_in_another_style_is_solved(answer: dict[str, str]) -> None:
+    checked = checked_answer(answer)
+    assert checked.solved, checked
+
+
+def test_mistakes_that_others_planted_are_rejected_and_most_are_named() -> None:
+    results = [checked_answer(answer) for answer in ANSWERS["wrong"]]
+    assert len(results) == 60
+    assert not [answer["what"] for answer, each in zip(ANSWERS["wrong"], results, strict=True) if each.solved]
+    assert sum(bool(each.mistakes) for each in results) >= 58
 
 
 def test_what_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

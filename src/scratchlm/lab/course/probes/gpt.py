@@ -20,7 +20,7 @@ def layer_norm(mine: ModuleType) -> Outputs:
     for x in (
         numbers(2, 3, 8) + 3,
         numbers(2, 3, 6, scale=2e-3),
-        torch.ones(1, 1, 4) + numbers(1, 1, 1),
+        torch.full((1, 1, 4), 2.0),
     ):
         norm = filled(mine.LayerNorm(x.size(-1)))
         yield from differentiated(f"x of {shape_of(x)}", norm.forward, [x], ["x"], norm)

@@ -42,9 +42,13 @@ def encode(mine: ModuleType) -> Outputs:
     trained = mine.Tokenizer(TEXT, 290)
     for text in ("the cat", "that hat, aaa", "ähnliche 猫", "", "  \n\tx"):
         yield f"encode({text!r})", trained.encode(text)
-    for merges in ({(97, 98): 256, (98, 99): 257}, {(98, 99): 256, (97, 98): 257, (256, 256): 258, (97, 258): 259}):
+    for merges in (
+        {(97, 98): 256, (98, 99): 257},
+        {(98, 99): 256, (97, 98): 257, (256, 256): 258, (97, 258): 259},
+        {(97, 32): 256},
+    ):
         trained.merges = dict(merges)
-        for text in ("abc", "abcbc"):
+        for text in ("abc", "abcbc", "a a"):
             yield f"encode({text!r}) with the merges {merges}", trained.encode(text)
 
 
