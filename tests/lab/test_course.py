@@ -11,7 +11,7 @@ from tests.commands import fails, run
 
 from scratchlm.lab.course.answering import outputs_of
 from scratchlm.lab.course.commands import Checked, judged
-from scratchlm.lab.course.exercise import ClassicMistake, Exercise, chapters, skeleton
+from scratchlm.lab.course.exercise import ClassicMistake, Exercise, chapters, without_bodies
 
 EXERCISES = [each for chapter in chapters() for each in chapter.exercises]
 MISTAKES = [(exercise, mistake) for exercise in EXERCISES for mistake in exercise.mistakes]
@@ -158,7 +158,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_the_solutions_in_the_written_file_are_the_gpt_in_one_file(tmp_path: Path) -> None:
     for source in {each.source for each in EXERCISES}:
         exercises = [each for each in EXERCISES if each.source == source]
-        text = skeleton(source, exercises)
+        text = without_bodies(source, exercises)
         assert text.count("raise NotImplementedError  # yours") == len(exercises)
         for exercise in exercises:
             kept, mark = exercise.solution(), f"raise NotImplementedError  # yours: exercise {exercise.number}"

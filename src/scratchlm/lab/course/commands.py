@@ -13,7 +13,7 @@ from scratchlm.base.limited import LimitedProcess, LimitExceededError
 from scratchlm.base.reading import require_plain
 from scratchlm.base.result import Result
 from scratchlm.lab.course.config import CheckConfig, LearnConfig, StartConfig
-from scratchlm.lab.course.exercise import Chapter, Exercise, chapters, find_exercise, skeleton
+from scratchlm.lab.course.exercise import Chapter, Exercise, chapters, find_exercise, without_bodies
 from scratchlm.lab.quiz.cards import built_in
 from scratchlm.lab.quiz.progress import usual_place
 
@@ -117,7 +117,7 @@ def start(config: StartConfig) -> Instructions:
             lines.append(f"{place}: is there already, and stays as it is")
             continue
         config.out.mkdir(parents=True, exist_ok=True)
-        write_text(place, skeleton(source, exercises))
+        write_text(place, without_bodies(source, exercises))
         lines.append(f"{place}: written")
     for each in chapter.exercises:
         lines += ["", f"{each.number}  {each.name}", " ".join(each.asks.split())]

@@ -118,7 +118,7 @@ def find_exercise(number: str) -> Exercise:
     return every[number]
 
 
-def skeleton(source: Path, exercises: Sequence[Exercise]) -> str:
+def without_bodies(source: Path, exercises: Sequence[Exercise]) -> str:
     """Return a source file without the bodies of these functions: their heads and docstrings stay."""
     text = source.read_text(encoding="utf-8")
     lines = text.splitlines()
