@@ -38,14 +38,14 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="*", choices=sorted(PARTS), help="parts to run; else all, or those of the record"
     )
-    given = parser.parse_args()
-    record = json.loads(given.file.read_text(encoding="utf-8")) if given.action == "compare" else PARTS
+    arguments = parser.parse_args()
+    record = json.loads(arguments.file.read_text(encoding="utf-8")) if arguments.action == "compare" else PARTS
     with tempfile.TemporaryDirectory(prefix="scratchlm-golden.") as folder:
-        measured = measure(Path(folder), given.only or sorted(record.keys() & PARTS))
+        measured = measure(Path(folder), arguments.only or sorted(record.keys() & PARTS))
     count = sum(len(part) for part in measured.values())
-    if given.action == "record":
-        given.file.write_text(json.dumps(measured, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        print(f"{count} entries in {given.file}")
+    if arguments.action == "record":
+        arguments.file.write_text(json.dumps(measured, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        print(f"{count} entries in {arguments.file}")
         return 0
     wrong = differences(record, measured)
     print("\n".join(wrong) or f"{count} entries are equal", flush=True)

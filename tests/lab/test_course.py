@@ -118,7 +118,7 @@ def test_what_is_in_no_list_is_named_by_how_the_numbers_relate(name: str, body: 
 
 
 ANSWERS = json.loads(Path(__file__).with_name("answers_of_learners.json").read_text(encoding="utf-8"))
-"""Functions written by somebody who knew the GPT in one file, but neither the probes nor the list of mistakes."""
+"""Functions written by a language model that had read the GPT in one file, but neither the probes nor the mistakes."""
 
 
 def checked_answer(answer: dict[str, str]) -> Checked:
@@ -143,6 +143,51 @@ def test_mistakes_that_others_planted_are_rejected_and_most_are_named() -> None:
     assert len(results) == 60
     assert not [answer["what"] for answer, each in zip(ANSWERS["wrong"], results, strict=True) if each.solved]
     assert sum(bool(each.mistakes) for each in results) >= 58
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        (
+            "windows",
+            "def windows(ids, starts, context):\n    return real(ids, starts, context).float()",
+            "must hold integers",
+        ),
+        ("gelu", "def gelu(x):\n    return real(x).to(torch.complex64)", "must be a tensor"),
+        ("Block.attention", "def attention(self, x):\n    return x", "must be"),
+    ],
+)
+def test_another_type_is_explained(name: str, code: str, said: str) -> None:
+    exercise = next(each for each in EXERCISES if each.name == name)
+    module = exercise.module()
+    assert module is not None
+    module.__dict__["real"] = getattr(module, name, None)
+    written: dict[str, Any] = {}
+    exec(code, module.__dict__, written)
+    *classes, last = name.split(".")
+    setattr(getattr(module, classes[0]) if classes else module, last, written[last])
+    checked = judged(exercise, outputs_of(exercise, module))
+    assert not checked.solved
+    assert said in str(checked.difference)
+
+
+def test_layers_of_other_names_are_explained() -> None:
+    exercise = next(each for each in EXERCISES if each.name == "Block.forward")
+    module = exercise.module()
+    assert module is not None
+    right = outputs_of(exercise, module)
+    outputs = {label.replace("up.weight", "expand.weight"): value for label, value in right.items()}
+    checked = judged(exercise, outputs)
+    assert not checked.solved
+    assert "keep the layers of __init__" in str(checked.difference)
+
+
+def test_a_file_may_have_the_name_of_a_library(
+    tmp_path: Path, progress: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "json.py"
+    mine.write_text(EXERCISES[0].source.read_text(encoding="utf-8"), encoding="utf-8")
+    assert "3.3 attention_weights: solved" in run(capsys, "learn", "check", "3.3", mine, *progress)[1]
 
 
 def test_what_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

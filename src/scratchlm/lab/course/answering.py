@@ -23,7 +23,7 @@ from scratchlm.lab.course.probes import PROBES
 
 PRINTED = 2000
 """Characters that are kept of what a file prints."""
-HELD = 20_000
+MOST_NUMBERS = 20_000
 """Numbers of a result that are kept."""
 LONGEST = 500
 """Characters of a message of an exception that are kept."""
@@ -56,18 +56,18 @@ def outputs_of(exercise: Exercise, module: types.ModuleType | None) -> dict[str,
 
 def plain(value: Any) -> Any:
     """Return a result as JSON holds it: a tensor with its shape, all else by its kind."""
-    if isinstance(value, torch.Tensor):
-        flat = value.detach().double().flatten()[:HELD].tolist() if not value.is_complex() else []
+    if isinstance(value, torch.Tensor) and not value.is_complex():
+        flat = value.detach().double().flatten()[:MOST_NUMBERS].tolist()
         return {"shape": list(value.shape), "floating": value.is_floating_point(), "values": flat}
     if isinstance(value, Mapping):
-        return {"table": [[plain(key), plain(each)] for key, each in list(value.items())[:HELD]]}
+        return {"table": [[plain(key), plain(each)] for key, each in list(value.items())[:MOST_NUMBERS]]}
     if isinstance(value, list | tuple):
-        return {"list": [plain(each) for each in value[:HELD]]}
+        return {"list": [plain(each) for each in value[:MOST_NUMBERS]]}
     if isinstance(value, bytes):
-        return {"bytes": value[:HELD].hex()}
+        return {"bytes": value[:MOST_NUMBERS].hex()}
     if value is None or isinstance(value, bool | int | float):
         return value
-    return value[:HELD] if isinstance(value, str) else {"kind": type(value).__name__}
+    return value[:MOST_NUMBERS] if isinstance(value, str) else {"kind": type(value).__name__}
 
 
 def _said(error: BaseException, file: str) -> dict[str, Any]:
@@ -90,9 +90,9 @@ def _in_folder(file: Path) -> Iterator[None]:
 
 def load(file: Path, exercise: Exercise) -> types.ModuleType:
     """Return a learner's file as a module in which all other exercises of that file are the solutions."""
-    module = types.ModuleType(file.stem)
+    module = types.ModuleType("mine")  # not the file's name, which may be that of a library
     module.__file__ = str(file)
-    sys.modules[file.stem] = module
+    sys.modules[module.__name__] = module  # dataclasses look their module up
     exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
     solution = exercise.module()
     for chapter in chapters():

@@ -22,16 +22,11 @@ RELATIVE, ABSOLUTE = 2e-4, 2e-6
 Outputs = Mapping[str, Any]
 
 
-def solved(exercise: Exercise) -> Outputs:
-    """Return the outputs of the solution."""
-    return outputs_of(exercise, exercise.module())
-
-
 def first_difference(right: Outputs, mine: Outputs) -> str | None:
     """Return the label of the first output that is not the solution's, or None where all are."""
     for label, value in right.items():
         if label not in mine:
-            return "exception"
+            return "exception" if "exception" in mine else label
         if not alike(value, mine[label]):
             return label
     return "exception" if "exception" in mine and "exception" not in right else None
@@ -40,7 +35,7 @@ def first_difference(right: Outputs, mine: Outputs) -> str | None:
 def alike(one: Any, other: Any) -> bool:
     """Return whether two results are equal, numbers within the rounding of fp32."""
     if _is_tensor(one) and _is_tensor(other):
-        if one["shape"] != other["shape"]:
+        if one["shape"] != other["shape"] or one["floating"] != other["floating"]:
             return False
         a, b = np.array(one["values"]), np.array(other["values"])
         return bool(np.allclose(a, b, rtol=RELATIVE, atol=ABSOLUTE * max(1.0, _largest(a)), equal_nan=True))
@@ -158,13 +153,18 @@ def _items(value: Any) -> list[Any] | None:
 def explained(label: str, right: Outputs, mine: Outputs) -> str:
     """Return the first difference in words: what was asked, what came, what should have come."""
     if label == "exception":
-        error = mine["exception"]["exception"] if "exception" in mine else {"kind": "nothing", "says": "it ended early"}
+        error = mine["exception"]["exception"]
         where = f", line {error['line']}: {error['code']}" if "line" in error else ""
         return f"{error['kind']}: {error['says']}{where}"
+    if label not in mine:
+        return f"{label}: is missing; keep the layers of __init__ as they are in the file that learn start writes"
     one, other = right[label], mine[label]
     if _is_tensor(one) and _is_tensor(other):
         if one["shape"] != other["shape"]:
             return f"{label}: the shape is {tuple(other['shape'])} and must be {tuple(one['shape'])}"
+        if one["floating"] != other["floating"]:
+            kinds = ["floating-point numbers" if each["floating"] else "integers" for each in (other, one)]
+            return f"{label}: holds {kinds[0]} and must hold {kinds[1]}"
         a, b = _array(one), _array(other)
         wrong = ~np.isclose(b, a, rtol=RELATIVE, atol=ABSOLUTE * max(1.0, _largest(a)), equal_nan=True)
         place = np.argwhere(wrong)[0] if a.ndim else np.array([], int)

@@ -58,8 +58,9 @@ class Exercise:
 
     def solution(self) -> str:
         """Return the source of the function."""
-        first, last = _lines(self.source.read_text(encoding="utf-8"), self.name)
-        return "\n".join(self.source.read_text(encoding="utf-8").splitlines()[first:last]) + "\n"
+        text = self.source.read_text(encoding="utf-8")
+        first, last = _lines(text, self.name)
+        return "\n".join(text.splitlines()[first:last]) + "\n"
 
     def module(self, *mistakes: ClassicMistake) -> types.ModuleType | None:
         """Return the module of the solution with these mistakes; None where they exclude each other."""

@@ -22,9 +22,9 @@ def merge(mine: ModuleType) -> Outputs:
         ([], (1, 2)),
         ([1], (1, 1)),
     ):
-        given = list(ids)
-        yield f"merge({ids}, {pair}, 9)", mine.merge(given, pair, 9)
-        yield f"merge({ids}, {pair}, 9): inputs that were changed", [] if given == ids else ["ids"]
+        copy = list(ids)
+        yield f"merge({ids}, {pair}, 9)", mine.merge(copy, pair, 9)
+        yield f"merge({ids}, {pair}, 9): inputs that were changed", [] if copy == ids else ["ids"]
 
 
 def tokenizer(mine: ModuleType) -> Outputs:
