@@ -47,6 +47,7 @@ def _():
     from scratchlm.evaluation.bits import held_out_loss
     from scratchlm.inspection.edits import Edit
     from scratchlm.inspection.trace import trace
+    from scratchlm.lab.course.guessing import guessed
     from scratchlm.lab.harness.plots import STYLE
     from scratchlm.model.decoder import build_decoder
     from scratchlm.pretraining.depth_scaling import load_recipe
@@ -69,6 +70,7 @@ def _():
         WindowBatches,
         build_decoder,
         defaultdict,
+        guessed,
         held_out_loss,
         load_recipe,
         math,
@@ -82,23 +84,6 @@ def _():
         torch,
         trace,
     )
-
-
-@app.cell
-def _():
-    def guessed(guess, result, unit):
-        """Print a result and how far a guess was from it; False, and nothing, as long as there is no guess."""
-        if guess is None:
-            print("Your guess first: set it in the cell above. Then run this cell again.")
-            return False
-        print(f"Result: {result:.3g} {unit}.", end=" ")
-        if guess == "skip":
-            print("You skipped the guess.")
-        else:
-            print(f"Your guess was {guess:g}, off by {abs(guess - result):.2g}.")
-        return True
-
-    return (guessed,)
 
 
 @app.cell(hide_code=True)

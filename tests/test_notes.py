@@ -8,11 +8,14 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from scratchlm.lab.course.exercise import chapters
 
 NOTES = Path(__file__).parent.parent / "notes"
 
@@ -38,26 +41,34 @@ def test_the_first_notebook_makes_a_model_that_beats_counting() -> None:
     assert page["trained"] != page["untrained"]
 
 
-CHAPTER = NOTES / "01_what_a_language_model_is"
-GUESSED = {f"guess_{number} = None": f"guess_{number} = 3" for number in range(1, 9)}
-GUESSED["my_words = None"] = 'my_words = ["prize", "won", "claim", "urgent"]'
+NOTEBOOKS = {each.number: NOTES / each.notebook for each in chapters() if each.notebook}
+UNSET = re.compile(r"^    (guess_\d+|my_words) = None", re.MULTILINE)
+"""Where a notebook waits for its reader's guess."""
+
+
+def for_chapter(number: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Mark a test of what a chapter defines: one process runs all tests of it, and its notebook once."""
+
+    def marked(test: Callable[..., None]) -> Callable[..., None]:
+        for mark in (pytest.mark.slow, pytest.mark.long, pytest.mark.xdist_group(f"chapter {number}")):
+            test = mark(test)
+        return pytest.mark.parametrize("chapter", [number], indirect=True)(test)
+
+    return marked
 
 
 @pytest.fixture(scope="module")
-def chapter(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the first chapter defines for a reader who guessed."""
-    text = CHAPTER.with_suffix(".py").read_text(encoding="utf-8")
-    for unset, guess in GUESSED.items():
-        assert text.count(unset) == 1, unset
-        text = text.replace(unset, guess)
+def chapter(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a chapter defines for a reader who guessed."""
+    text = NOTEBOOKS[request.param].with_suffix(".py").read_text(encoding="utf-8")
+    words = '["prize", "won", "claim", "urgent"]'
+    text = UNSET.sub(lambda unset: f"    {unset[1]} = {words if unset[1] == 'my_words' else 3}", text)
     file = tmp_path_factory.mktemp("chapter") / "guessed.py"
     file.write_text(text, encoding="utf-8")
     return run_notebook(file)
 
 
-@pytest.mark.slow
-@pytest.mark.long
-@pytest.mark.xdist_group("chapter")
+@for_chapter("1")
 def test_the_first_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str, Any]) -> None:
     assert chapter["together"] == pytest.approx(1.0)
     assert chapter["largest"] < 1e-9
@@ -68,9 +79,7 @@ def test_the_first_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str,
     assert chapter["maps"].sum(-1).allclose(torch.ones(()), atol=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.long
-@pytest.mark.xdist_group("chapter")
+@for_chapter("1")
 def test_what_the_first_chapter_claims_holds(chapter: dict[str, Any]) -> None:
     lengths, counted = chapter["by_length"], chapter["counted_bits"]
     assert chapter["uniform_bits"] > lengths[1] > lengths[2] == pytest.approx(chapter["bigram_bits"], rel=0.1)
@@ -86,17 +95,37 @@ def test_what_the_first_chapter_claims_holds(chapter: dict[str, Any]) -> None:
     assert not set(chapter["test_stories"]) & set(chapter["stories"])
 
 
-@pytest.mark.slow
-@pytest.mark.long
-@pytest.mark.xdist_group("chapter")
+@for_chapter("1")
 def test_the_exercises_of_the_first_chapter_are_solved_by_their_folded_solutions(chapter: dict[str, Any]) -> None:
-    folded = re.search(r"<details>.*?```python\n(.*?)```", CHAPTER.with_suffix(".py").read_text("utf-8"), re.DOTALL)
+    source = NOTEBOOKS["1"].with_suffix(".py").read_text("utf-8")
+    folded = re.search(r"<details>.*?```python\n(.*?)```", source, re.DOTALL)
     assert folded is not None
     names: dict[str, Any] = {"math": math}
     exec(textwrap.dedent("    " + folded[1].lstrip()), names)
     solutions = [names[name] for name in ("perplexity", "bits_per_byte", "logits_gradient")]
     assert chapter["check"](*solutions) == [1, 2, 3]
     assert chapter["check"](lambda loss: loss, lambda nats, text: 1.0, lambda logits, target: logits) == []
+
+
+@for_chapter("3")
+def test_the_third_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str, Any]) -> None:
+    assert chapter["loop_gap"] < 1e-6
+    assert max(chapter["gaps"].values()) < 1e-5
+    assert chapter["cache_gap"] < 1e-6
+    assert chapter["counts"][1] == chapter["counts"][4] == 4 * (96 * 96 + 96)
+    assert chapter["shapes"]["attention weights"] == (2, 4, 10, 10)
+
+
+@for_chapter("3")
+def test_what_the_third_chapter_claims_holds(chapter: dict[str, Any]) -> None:
+    assert chapter["asked_weights"][5, 0] == pytest.approx(0.916, abs=0.001)
+    assert chapter["typical"] == pytest.approx([1, 2, 4, 8, 16], rel=0.02)
+    assert chapter["raw"][-1][0] > 0.8 > 0.4 > chapter["scaled"][-1][0]
+    assert chapter["raw"][-1][1] < 0.5 * chapter["scaled"][-1][1]
+    assert sum(chapter["cheat_losses"][-20:]) / 20 < 0.2 < 2 < sum(chapter["honest_losses"][-20:]) / 20
+    assert chapter["honest_test"] < chapter["untrained"] < chapter["cheat_test"]
+    assert chapter["induction"] > 95 > 5 > chapter["without_first"]
+    assert chapter["times"] == 100
 
 
 def cells_of(path: Path) -> list[Any]:
@@ -106,17 +135,20 @@ def cells_of(path: Path) -> list[Any]:
     return cells
 
 
-def test_the_jupyter_form_of_the_first_chapter_is_that_of_marimo_without_answers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("notebook", NOTEBOOKS.values(), ids=lambda path: path.name)
+def test_the_jupyter_form_of_a_chapter_is_that_of_marimo_without_answers(notebook: Path, tmp_path: Path) -> None:
     made = tmp_path / "made.ipynb"
-    command = ["export", "ipynb", str(CHAPTER.with_suffix(".py")), "--sort", "top-down", "--output", str(made)]
+    command = ["export", "ipynb", str(notebook.with_suffix(".py")), "--sort", "top-down", "--output", str(made)]
     subprocess.run([sys.executable, "-m", "marimo", *command], check=True, capture_output=True)
-    wanted, stored = cells_of(made), cells_of(CHAPTER.with_suffix(".ipynb"))
+    wanted, stored = cells_of(made), cells_of(notebook.with_suffix(".ipynb"))
     assert [(cell.cell_type, cell.source) for cell in stored] == [(cell.cell_type, cell.source) for cell in wanted]
     assert [cell.source for cell in stored if cell.get("outputs")] == []
 
 
-def test_the_first_chapter_is_as_long_as_one_sitting_and_its_sentences_are_short() -> None:
-    text = "\n\n".join(re.findall(r'mo\.md\(r?f?"""(.*?)"""', CHAPTER.with_suffix(".py").read_text("utf-8"), re.DOTALL))
+@pytest.mark.parametrize("notebook", NOTEBOOKS.values(), ids=lambda path: path.name)
+def test_a_chapter_is_as_long_as_one_sitting_and_its_sentences_are_short(notebook: Path) -> None:
+    source = notebook.with_suffix(".py").read_text("utf-8")
+    text = "\n\n".join(re.findall(r'mo\.md\(r?f?"""(.*?)"""', source, re.DOTALL))
     sentences = [" ".join(part.split()) for part in re.split(r"(?<=[.?:!])\s|\n\s*\n|\n\s*[-#] ", text)]
     assert 2000 <= len(text.split()) <= 4000
     assert [sentence for sentence in sentences if len(sentence.split()) > 25] == []
@@ -125,21 +157,22 @@ def test_the_first_chapter_is_as_long_as_one_sitting_and_its_sentences_are_short
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_first_chapter_runs_in_jupyter_and_says_no_result_before_its_guess() -> None:
+@pytest.mark.parametrize("notebook", NOTEBOOKS.values(), ids=lambda path: path.name)
+def test_a_chapter_runs_in_jupyter_and_says_no_result_before_its_guess(notebook: Path) -> None:
     import nbclient
     import nbformat
 
-    notebook = nbformat.read(CHAPTER.with_suffix(".ipynb"), 4)
-    for cell in notebook.cells:  # the other tests train; here the cells alone are tried
-        cell.source = cell.source.replace("steps=450", "steps=50")
-    nbclient.NotebookClient(notebook, timeout=900, kernel_name="python3").execute()
-    said = [output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []) if "text" in output]
-    assert sum("Your guess first" in text for text in said) == len(GUESSED) - 1
-    assert sum("Your words first" in text for text in said) == 1
+    guesses = UNSET.findall(notebook.with_suffix(".py").read_text("utf-8"))
+    cells = nbformat.read(notebook.with_suffix(".ipynb"), 4)
+    for cell in cells.cells:  # the other tests train; here the cells alone are tried
+        cell.source = re.sub(r"steps=\d+", "steps=50", cell.source)
+    nbclient.NotebookClient(cells, timeout=900, kernel_name="python3").execute()
+    outputs = [output for cell in cells.cells for output in cell.get("outputs", [])]
+    said = [output["text"] for output in outputs if "text" in output]
+    assert sum("Your guess first" in text for text in said) == len(guesses) - ("my_words" in guesses)
+    assert sum("Your words first" in text for text in said) == ("my_words" in guesses)
     assert not any("Result:" in text or "right for" in text for text in said)
-    assert any("after ' looked' sum to 1.000000" in text for text in said)
-    kinds = [kind for cell in notebook.cells for each in cell.get("outputs", []) for kind in each.get("data", {})]
-    assert "image/png" not in kinds
+    assert "image/png" not in [kind for output in outputs for kind in output.get("data", {})]
 
 
 CELL = """

@@ -33,3 +33,19 @@ def test_training_on_few_rows_lowers_their_loss_and_raises_that_of_others() -> N
     assert held_out[0] > best + 0.5  # it learns to count
     assert held_out[-1] > best + 0.5  # then it learns the random ids by heart
     assert training[-1] < 0.3 < training[held_out.index(best)]
+
+
+def test_only_differences_between_scores_count() -> None:
+    scores = torch.tensor([4.0, 0.0, 1.0])
+    weights = scores.softmax(0)
+    assert (scores + 10).softmax(0).allclose(weights)
+    assert (scores * 2).softmax(0).max() > weights.max() > (scores / 2).softmax(0).max()
+
+
+def test_dropout_on_attention_keeps_the_mean_and_is_off_in_evaluation() -> None:
+    torch.manual_seed(0)
+    weights, dropout = torch.full((100_000,), 0.25), torch.nn.Dropout(0.2)
+    dropped = dropout(weights)
+    assert sorted({round(each, 6) for each in dropped.tolist()}) == [0.0, 0.3125]
+    assert abs(dropped.mean() - 0.25) < 0.005
+    assert dropout.eval()(weights).equal(weights)

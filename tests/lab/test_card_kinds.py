@@ -68,10 +68,11 @@ def numbers_in(text: str) -> list[tuple[float, float]]:
 
 def test_at_most_half_of_the_cards_ask_for_recall_and_every_kind_occurs() -> None:
     counts = Counter(card.kind for card in CARDS)
-    assert 110 <= len(CARDS) <= 125
-    assert 2 * counts["recall"] <= len(CARDS)
     assert set(counts) == set(KINDS)
     assert min(counts.values()) >= 10
+    for chapter, count in Counter(card.chapter for card in CARDS).items():
+        assert 20 <= count <= (125 if chapter == "1" else 30), chapter
+        assert 2 * sum(card.kind == "recall" for card in CARDS if card.chapter == chapter) <= count, chapter
 
 
 def test_no_footer_is_longer_than_its_answer() -> None:

@@ -95,7 +95,7 @@ def learn(config: LearnConfig) -> Course:
             "exercises": len(each.exercises),
             "solved": sum(exercise.number in solved for exercise in each.exercises),
             "notebook": each.notebook,
-            "cards": sum(str(card.chapter) == each.number for card in cards),
+            "cards": sum(card.chapter == each.number for card in cards),
         }
         for each in chapters()
     ]

@@ -71,7 +71,8 @@ class Card:
     signs: tuple[str, ...]
     """Signs of the summary, then those of the answer, without duplicates."""
     tags: tuple[str, ...] = ()
-    chapter: int | None = None
+    chapter: str | None = None
+    """A number, or the letter of an appendix."""
     shows: str | None = None
     """Evidence for the answer: a test, or a claim of an experiment."""
     place: str = ""
@@ -195,7 +196,7 @@ def _card(asked: re.Match[str], body: str, place: str, code: str) -> Card:
         raise UserError(f"{place}: the question has no answer; write one below its summary")
     inside = tuple(dict.fromkeys(character for character in signs + answer if character in LEGEND))
     tags = tuple(tag.strip() for tag in fields.get("tags", "").split(",") if tag.strip())
-    chapter = int(fields["chapter"]) if "chapter" in fields else None
+    chapter = fields.get("chapter")
     kind = fields.get("kind", KINDS[0])
     within = WITHIN
     if "within" in fields:
@@ -223,7 +224,7 @@ def _footer_fields(footer: str, place: str) -> dict[str, str]:
     """Parse the footer of a card."""
     fields = {}
     for part in filter(None, (part.strip() for part in footer.split("·"))):
-        chapter = re.fullmatch(r"chapter (\d+)", part)
+        chapter = re.fullmatch(r"chapter (\d+|[A-Z])", part)
         key, colon, value = part.partition(":")
         if chapter:
             fields["chapter"] = chapter[1]
@@ -234,8 +235,13 @@ def _footer_fields(footer: str, place: str) -> dict[str, str]:
     return fields
 
 
+def in_order(chapter: str) -> tuple[bool, int, str]:
+    """Return a key that sorts chapters: numbers, then letters."""
+    return not chapter.isdigit(), int(chapter) if chapter.isdigit() else 0, chapter
+
+
 def chosen(
-    cards: Sequence[Card], chapter: int | None, tag: str | None, sign: str | None, kind: str | None = None
+    cards: Sequence[Card], chapter: str | None, tag: str | None, sign: str | None, kind: str | None = None
 ) -> list[Card]:
     """Return the cards with this chapter, tag, sign and kind. Raises `UserError` if there are none."""
     plain, by_name = (sign or "").replace(VARIATION, ""), {name: sign for sign, name in LEGEND.items()}
@@ -255,8 +261,8 @@ def chosen(
     if not selected:
         tags = sorted({each for card in cards for each in card.tags})
         offer = f"; {nearest(tag, tags)}" if tag is not None and tag not in tags else ""
-        chapters = sorted({card.chapter for card in cards if card.chapter is not None})
+        chapters = sorted({card.chapter for card in cards if card.chapter is not None}, key=in_order)
         if chapter is not None and chapter not in chapters:
-            offer += f"; chapters: {', '.join(map(str, chapters))}"
+            offer += f"; chapters: {', '.join(chapters)}"
         raise UserError(f"quiz: no card matches{offer}; leave out --chapter, --tag, --sign or --kind")
     return selected

@@ -19,7 +19,7 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.result import Result
 from scratchlm.base.terminal import console
 from scratchlm.lab.quiz.anki import write_deck
-from scratchlm.lab.quiz.cards import KINDS, LEGEND, Card, built_in, chosen, read_cards
+from scratchlm.lab.quiz.cards import KINDS, LEGEND, Card, built_in, chosen, in_order, read_cards
 from scratchlm.lab.quiz.config import QuizConfig
 from scratchlm.lab.quiz.numbers import is_close, parse_number
 from scratchlm.lab.quiz.progress import GRADES, Progress, load_fsrs, usual_place
@@ -104,8 +104,8 @@ def quiz(config: QuizConfig) -> QuizCounts | ExamResult | Path | None:
 def _count(cards: Sequence[Card], progress: Progress) -> QuizCounts:
     chapters = Counter(card.chapter for card in cards)
     signs = Counter(sign for card in cards for sign in card.signs)
-    ordered = sorted(chapters, key=lambda chapter: (chapter is None, chapter))
-    by_chapter = {"none" if chapter is None else str(chapter): chapters[chapter] for chapter in ordered}
+    by_chapter = {chapter: chapters[chapter] for chapter in sorted(filter(None, chapters), key=in_order)}
+    by_chapter |= {"none": chapters[None]} if None in chapters else {}
     by_sign = {sign: signs[sign] for sign in LEGEND if signs[sign]}
     kinds = Counter(card.kind for card in cards)
     by_kind = {kind: kinds[kind] for kind in KINDS if kinds[kind]}

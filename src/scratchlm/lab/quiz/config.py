@@ -14,8 +14,8 @@ from scratchlm.config.settings import File
 class QuizConfig:
     """Ask the cards of the notes: due cards, then new ones; or an exam. Progress is saved after each answer."""
 
-    chapter: int | None = None
-    """Only cards of this chapter."""
+    chapter: str | None = None
+    """Only cards of this chapter: a number, or the letter of an appendix."""
     tag: str | None = None
     """Only cards with this tag."""
     sign: str | None = None
