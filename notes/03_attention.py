@@ -63,7 +63,7 @@ def _():
 def _(plt):
     def pattern_map(axes, weights, labels, title):
         """Draw attention weights: a row for each word, dark where it takes much from the word of the column."""
-        axes.imshow(weights, cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(weights.numpy(), cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(labels)), labels, rotation=90)
         axes.set_yticks(range(len(labels)), labels)
         axes.grid(visible=False)
@@ -421,7 +421,7 @@ def _(
         _left.plot(cheat_losses, marker="", label="without")
         _left.set(xlabel="step", ylabel="loss in training (nats)", title="Too good to be true")
         _left.legend()
-        _right.imshow(cheat_weights, cmap="Blues", vmin=0, vmax=1)
+        _right.imshow(cheat_weights.numpy(), cmap="Blues", vmin=0, vmax=1)
         _right.grid(visible=False)
         _right.set(xlabel="takes from", ylabel="place", title="It looks one place ahead")
         plt.show()
@@ -586,7 +586,7 @@ def _(guess_7, guessed, induction, plt, stripe, without_first):
     if guessed(guess_7, induction, "percent right in the second half"):
         print(f"Without the first head: {without_first:.1f} percent.")
         _, _axes = plt.subplots(figsize=(4.6, 4.2))
-        _axes.imshow(stripe, cmap="Blues", vmin=0, vmax=1)
+        _axes.imshow(stripe.numpy(), cmap="Blues", vmin=0, vmax=1)
         _axes.axhline(19.5, color="C5", linestyle=":")
         _axes.grid(visible=False)
         _axes.set(xlabel="takes from place", ylabel="place; the text repeats below the line")

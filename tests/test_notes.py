@@ -128,6 +128,29 @@ def test_what_the_third_chapter_claims_holds(chapter: dict[str, Any]) -> None:
     assert chapter["times"] == 100
 
 
+@for_chapter("4")
+def test_the_fourth_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str, Any]) -> None:
+    assert chapter["lookup_gap"] == 0
+    assert max(chapter[gap] for gap in ("rotary_gap", "norm_gap", "gelu_gap", "straight_gap", "gpt_gap")) < 1e-5
+    assert chapter["sum_gap"] < 1e-4
+    assert chapter["by_formula"] == chapter["gpt2_total"] == 124_439_808
+
+
+@for_chapter("4")
+def test_what_the_fourth_chapter_claims_holds(chapter: dict[str, Any]) -> None:
+    assert 30 < chapter["table_share"] < 32
+    assert 66 < chapter["feed_forward_share"] < 67
+    assert chapter["order_unseen"] < 1e-6 < 0.05 < chapter["order_seen"]
+    assert chapter["near"] == pytest.approx(chapter["moved"].item(), abs=1e-3)
+    assert chapter["alike_without"][3] > 0.99 > 0.1 > chapter["alike_with"][3]
+    assert chapter["gradients_without"][1] < 1e-9 < 0.01 < chapter["gradients_with"][1]
+    assert chapter["training_gigabytes"] == pytest.approx(1.99, abs=0.01)
+    assert len(chapter["by_part"]) == 10
+    assert max(chapter["logit_shares"], key=chapter["logit_shares"].get) == "token"
+    assert chapter["years"] == pytest.approx(2.37, abs=0.01)
+    assert chapter["missed"] == 1
+
+
 def cells_of(path: Path) -> list[Any]:
     import nbformat
 

@@ -49,3 +49,11 @@ def test_dropout_on_attention_keeps_the_mean_and_is_off_in_evaluation() -> None:
     assert sorted({round(each, 6) for each in dropped.tolist()}) == [0.0, 0.3125]
     assert abs(dropped.mean() - 0.25) < 0.005
     assert dropout.eval()(weights).equal(weights)
+
+
+def test_only_rows_of_tokens_that_occur_have_a_gradient() -> None:
+    table = torch.nn.Embedding(50, 4)
+    table(torch.tensor([3, 7, 3])).sum().backward()
+    assert table.weight.grad is not None
+    assert table.weight.grad.abs().sum(1).nonzero().flatten().tolist() == [3, 7]
+    assert table.weight.grad[3].tolist() == [2.0] * 4  # it occurs twice
