@@ -13,7 +13,7 @@ def _(mo):
     A **language model** reads a text and gives a probability to everything that could come next. That is all it does. Writing,
     answering and translating come from asking it again and again: choose a likely next piece, append it, ask.
 
-    Here you build three of them. The first one counts. The second finds the same numbers step by step, downhill. The third is a
+    Here you build some of them. The first ones count. Another comes close to the same numbers step by step, downhill. The last is a
     network with **attention**, and you look inside it. At the end you catch some spam, in three ways that are three ages of this field.
 
     ⭐ **Guess before you look.** Most sections ask you for a number. Write it down, such as `guess_1 = 30`, and only then does
@@ -458,8 +458,8 @@ def _(mo):
 
     This network is a small **transformer**. It turns each token into a list of 96 numbers. Two **layers** change these lists. Each has two
     parts. **Attention** lets a token fetch from earlier tokens: it is the only place where they meet. It does so in four **heads**, each with its own
-    idea of what to fetch. The **feed-forward** part then works on each token alone. At the end, the list of the last token becomes
-    the logits of the next.
+    idea of what to fetch. The **feed-forward** part then works on each token alone. At the end, the list of the last token is multiplied with a list for
+    each token of the vocabulary: these products are the logits of the next.
 
     Before training the parameters are random, and the network guesses. All it ever hears is how badly it predicted the next token.
     Training on plain text like this is called **pretraining**. Nobody writes labels: the next token is the answer, and there is one
@@ -534,12 +534,15 @@ def _(
 
 
 @app.cell
-def _(counted_bits, curves, guess_6, guessed, math, networks, plt, sampled, torch):
-    # The first measurement below counting, of the later network.
-    overtaken = max(
-        min((p for p, measured in curve.items() if measured < counted_bits), default=math.nan)
-        for curve in curves
-    )
+def _(counted_bits, curves, guess_6, guessed, math, networks, pairwise, plt, sampled, torch):
+    def crossing(curve):
+        """Return where the line between the measurements first falls below counting."""
+        for (before, above), (after, below) in pairwise(curve.items()):
+            if below < counted_bits:
+                return before + (after - before) * (above - counted_bits) / (above - below)
+        return math.nan
+
+    overtaken = max(crossing(curve) for curve in curves)
     if guessed(guess_6, overtaken, "passes, by which both networks are ahead"):
         _, _axes = plt.subplots()
         for _number, _curve in enumerate(curves):
@@ -547,7 +550,7 @@ def _(counted_bits, curves, guess_6, guessed, math, networks, plt, sampled, torc
                 list(_curve),
                 list(_curve.values()),
                 color="C0",
-                label=None if _number else "networks, two seeds",
+                label=None if _number else "two networks",
             )
         _axes.axhline(counted_bits, color="C1", linestyle="--", label="the best n-grams")
         _axes.set(
@@ -668,8 +671,8 @@ def _(guess_7, guessed, head_costs, maps, piece, plt, sentence):
 @app.cell(hide_code=True)
 def _(mo):
     mo.md("""
-    Read the map by rows: a dark square says where this token fetches from. ⚠️ A map shows where a head looks, not what it takes, so we
-    switched it off as well. [Look inside](../docs/look-inside.md) does both for any model, in a page that you can click.
+    Read the map by rows: a dark square says where this token fetches from. ⚠️ A map shows where a head looks, not whether that matters. So we
+    switched heads off as well. [Look inside](../docs/look-inside.md) does both for any model, in a page that you can click.
 
     ## 8. A parameter is a knob
 
@@ -863,7 +866,7 @@ def _(mo):
     belong together: [more parameters help more where there is more text](findings/scaling.md).
 
     **Understands.** What can a test say? It can ask about a fact in other words, put a `not` into the question, or ask for what no text says.
-    The small model of [these tests](findings/limits.md) stumbles over all three, and answers in faultless sentences all the same. So the grammar of an answer is no proof of its truth. ⚠️ Nor is a
+    The small model of [these tests](findings/limits.md) often fails in all three, and nearly always answers in correct sentences. So the grammar of an answer is no proof of its truth. ⚠️ Nor is a
     failure of one model one of all models. What it is like to be one, no test of ours can say.
 
     **Knows.** Where are the facts from? Two models learned to answer from the same conversations. One had read the stories before, the other began at random.
@@ -871,10 +874,10 @@ def _(mo):
 
     💡 It also decides *what* a model knows. A small model made for one world [predicts its stories better](findings/crossover.md) than a published
     one. The published one is hundreds of times as large, and has read a good part of the web. Ask the small one about anything else, and it
-    tells you of Hugo and his mouse.
+    tells you of somebody and his mouse.
 
     **What to keep.** ⭐ A language model gives probabilities to what comes next, and its loss on unseen text says how well. Counting is a strong
-    beginning. Gradient descent finds the same numbers, and it also trains networks, where nothing can be counted. Attention carries the context. And before you say that one method beats
+    beginning. Gradient descent comes close to the same numbers, and it also trains networks, where nothing can be counted. Attention carries the context. And before you say that one method beats
     another, ask how often each has read its text.
 
     ## 11. Exercises

@@ -119,7 +119,7 @@ def test_the_third_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str,
 @for_chapter("3")
 def test_what_the_third_chapter_claims_holds(chapter: dict[str, Any]) -> None:
     assert chapter["asked_weights"][5, 0] == pytest.approx(0.916, abs=0.001)
-    assert chapter["typical"] == pytest.approx([1, 2, 4, 8, 16], rel=0.02)
+    assert chapter["typical"] == pytest.approx([1, 2, 4, 8, 16], rel=0.05)
     assert chapter["raw"][-1][0] > 0.8 > 0.4 > chapter["scaled"][-1][0]
     assert chapter["raw"][-1][1] < 0.5 * chapter["scaled"][-1][1]
     assert sum(chapter["cheat_losses"][-20:]) / 20 < 0.2 < 2 < sum(chapter["honest_losses"][-20:]) / 20
