@@ -100,6 +100,7 @@ SAME: list[tuple[str, list[str], tuple[Any, ...], dict[str, Any]]] = [
     ("learn", ["--progress", "p.json"], (), {"progress": "p.json"}),
     ("learn start", ["3", "--out", "o"], ("3",), {"out": "o"}),
     ("learn check", ["3.1", "m.py"], ("3.1", "m.py"), {}),
+    ("learn train", ["m.py", "--steps", "5"], ("m.py",), {"steps": 5}),
     (
         "quiz",
         ["--exam", "3", "--notes", "a.md", "--notes", "b.md"],

@@ -129,6 +129,10 @@ COMMANDS: Mapping[str, Command] = {each.program: each for each in (
         "lab.course.config:CheckConfig", "lab.course.commands:check",
     ),
     Command(
+        "learn train", "Train the GPT that you wrote, and save it as a model.",
+        "lab.course.config:TrainOwnConfig", "lab.course.own_model:train_own",
+    ),
+    Command(
         "quiz", "Ask the cards of the notes, spaced over days, or as an exam.",
         "lab.quiz.config:QuizConfig", "lab.quiz.commands:quiz",
     ),
@@ -145,7 +149,7 @@ GROUPS: Mapping[str, str] = {
 }
 """What is said of commands that share their first word."""
 _NOT_IN_PYTHON = (
-    "generate", "chat", "serve", "quiz", "completion", "learn", "learn start", "learn check",
+    "generate", "chat", "serve", "quiz", "completion", "learn", "learn start", "learn check", "learn train",
 )  # fmt: skip
 """`load` gives what `generate` and `chat` do; the others need a terminal or serve until they are stopped."""
 _OTHER_NAMES = {

@@ -12,14 +12,8 @@ import torch
 from scratchlm.data.batches import Batch
 from scratchlm.generation.config import SamplingConfig
 from scratchlm.generation.generate import generate_ids
+from scratchlm.lab.course.own_model import decoder_of
 from scratchlm.model import minimal
-from scratchlm.model.config import (
-    AttentionConfig,
-    DecoderConfig,
-    LayerNormConfig,
-    LearnedPositionsConfig,
-    MLPConfig,
-)
 from scratchlm.model.decoder import Decoder
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.training.config import AdamWConfig, ScheduleConfig, TrainingConfig
@@ -28,14 +22,6 @@ from scratchlm.training.loop import Loop
 
 TEXT = "The cat sat on the mat, aaaa; the hat — ähnlich, 猫 — that the rat had had.\n\n  It was 1234!\n" * 3
 VOCABULARY, CONTEXT, WIDTH, LAYERS, HEADS = 320, 16, 32, 2, 4
-NAMES = {
-    "query": "attention.query",
-    "key": "attention.key",
-    "value": "attention.value",
-    "output": "attention.output",
-    "up": "feed_forward.up",
-    "down": "feed_forward.down",
-}
 
 
 def pair() -> tuple[minimal.GPT, Decoder]:
@@ -43,24 +29,7 @@ def pair() -> tuple[minimal.GPT, Decoder]:
     small = minimal.GPT(VOCABULARY, CONTEXT, WIDTH, LAYERS, HEADS)
     for weight in small.parameters():
         torch.nn.init.normal_(weight, std=0.3)
-    decoder = Decoder(
-        DecoderConfig(
-            vocabulary_size=VOCABULARY,
-            context=CONTEXT,
-            width=WIDTH,
-            layers=LAYERS,
-            norm=LayerNormConfig(),
-            positions=LearnedPositionsConfig(),
-            attention=AttentionConfig(HEADS, HEADS, WIDTH // HEADS, qk_norm=False, bias=True, output_bias=True),
-            feed_forward=MLPConfig(hidden=4 * WIDTH, bias=True),
-        )
-    )
-    decoder.load_state_dict({_name(name): weight.clone() for name, weight in small.state_dict().items()})
-    return small, decoder
-
-
-def _name(name: str) -> str:
-    return ".".join(NAMES.get(part, part) for part in name.split("."))
+    return small, decoder_of(small)
 
 
 def rows(count: int) -> torch.Tensor:

@@ -50,7 +50,7 @@ def outputs_of(exercise: Exercise, module: types.ModuleType | None) -> dict[str,
         for label, value in PROBES[exercise.name](module):
             outputs[label] = plain(value)
     except BaseException as error:
-        outputs["exception"] = {"exception": _said(error, str(module.__file__))}
+        outputs["exception"] = {"exception": said(error, str(module.__file__))}
     return outputs
 
 
@@ -70,7 +70,7 @@ def plain(value: Any) -> Any:
     return value[:MOST_NUMBERS] if isinstance(value, str) else {"kind": type(value).__name__}
 
 
-def _said(error: BaseException, file: str) -> dict[str, Any]:
+def said(error: BaseException, file: str) -> dict[str, Any]:
     """Return an exception with the last line of the learner's file that it passed."""
     if isinstance(error, SyntaxError) and error.filename == file:
         return {"kind": "SyntaxError", "says": error.msg, "line": error.lineno, "code": (error.text or "").strip()}
@@ -88,12 +88,18 @@ def _in_folder(file: Path) -> Iterator[None]:
         sys.path.remove(str(file.parent))
 
 
-def load(file: Path, exercise: Exercise) -> types.ModuleType:
-    """Return a learner's file as a module in which all other exercises of that file are the solutions."""
+def module_of(file: Path) -> types.ModuleType:
+    """Run a learner's file, and return it as a module."""
     module = types.ModuleType("mine")  # not the file's name, which may be that of a library
     module.__file__ = str(file)
     sys.modules[module.__name__] = module  # dataclasses look their module up
     exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+    return module
+
+
+def load(file: Path, exercise: Exercise) -> types.ModuleType:
+    """Return a learner's file as a module in which all other exercises of that file are the solutions."""
+    module = module_of(file)
     solution = exercise.module()
     for chapter in chapters():
         for other in chapter.exercises:
@@ -123,7 +129,7 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
         try:
             module = load(file, exercise)
         except BaseException as error:
-            return {"outputs": {"exception": {"exception": _said(error, str(file))}}, "printed": printed.text}
+            return {"outputs": {"exception": {"exception": said(error, str(file))}}, "printed": printed.text}
         if not _has(module, exercise.name):
             return {"absent": exercise.name, "printed": printed.text}
         return {"outputs": outputs_of(exercise, module), "printed": printed.text}

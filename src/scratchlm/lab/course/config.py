@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from scratchlm.config.settings import File, Positional
+from scratchlm.base.ranges import Count, Seed
+from scratchlm.config.settings import File, Folder, Positional
 
 
 @dataclass(frozen=True)
@@ -42,5 +43,25 @@ class CheckConfig:
     """Print the solution, and check nothing."""
     progress: File | None = None
     """Progress file; in the user's data folder if not given."""
+    json: bool = False
+    """Print the result as JSON."""
+
+
+@dataclass(frozen=True)
+class TrainOwnConfig:
+    """Train the GPT that you wrote by its own functions, and save it as a model that every other command can use."""
+
+    file: Positional[File] = Path("gpt.py")
+    """Your file, with all exercises of chapters 2 to 5 solved."""
+    text: File | None = None
+    """A text file to train on; built-in stories if not given."""
+    out: Folder = Path("my-gpt")
+    """Model folder to write."""
+    steps: Count = 400
+    """Steps of training, of 16 rows of 64 tokens."""
+    seed: Seed = 0
+    """Seed of the weights and of the order of the text."""
+    force: bool = False
+    """Replace a model that stands in the folder."""
     json: bool = False
     """Print the result as JSON."""
