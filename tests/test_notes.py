@@ -151,6 +151,28 @@ def test_what_the_fourth_chapter_claims_holds(chapter: dict[str, Any]) -> None:
     assert chapter["missed"] == 1
 
 
+@for_chapter("5")
+def test_the_fifth_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str, Any]) -> None:
+    assert max(chapter[gap] for gap in ("loss_gap", "gradient_gap", "step_gap", "pieces_gap", "weights_gap")) < 1e-4
+    assert chapter["gradient_by_hand"][2] == pytest.approx(-0.8)
+    assert chapter["moved"].tolist() == pytest.approx([0.01] * 3, rel=0.01)
+
+
+@for_chapter("5")
+def test_what_the_fifth_chapter_claims_holds(chapter: dict[str, Any]) -> None:
+    assert chapter["loss_by_hand"] == pytest.approx(math.log(512), abs=0.1)
+    ends = list(chapter["ends"].values())
+    assert chapter["best_factor"] in (0.3, 1.0, 3.0)
+    assert min(ends[0], ends[-1]) > min(ends) + 1
+    others, narrow = (list(chapter[name].values()) for name in ("others", "narrow_others"))
+    assert others[-1] < 3 < 6.2 < narrow[0] + 0.5 < narrow[-1]
+    assert sum(chapter["narrow_own"][-20:]) / 20 < 0.5
+    assert chapter["kinds"]["greedy"] < chapter["kinds"]["temperature 0.7"] < chapter["kinds"]["temperature 1.5"]
+    assert chapter["wrong_loss"] > chapter["right_loss"] + 0.3
+    kept = chapter["filtered"](torch.tensor([2.0, 1.0, 0.0, -1.0]), top_p=0.7)
+    assert kept.gt(0).tolist() == [True, True, False, False]
+
+
 def cells_of(path: Path) -> list[Any]:
     import nbformat
 
