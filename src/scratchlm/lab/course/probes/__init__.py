@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scratchlm.lab.course.probes import attention, gpt, text, training
+from scratchlm.lab.course.probes import attention, gpt, scalars, text, training
 from scratchlm.lab.course.probing import Probe
 
-PROBES: Mapping[str, Probe] = {**text.PROBES, **attention.PROBES, **gpt.PROBES, **training.PROBES}
+PROBES: Mapping[str, Probe] = {
+    **text.PROBES,
+    **attention.PROBES,
+    **gpt.PROBES,
+    **training.PROBES,
+    **scalars.PROBES,
+}
