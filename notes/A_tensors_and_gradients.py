@@ -14,7 +14,7 @@ def _(mo):
     that: what a **tensor** is, and what a **gradient** is. Both are simpler than their names.
 
     You write the machine that finds gradients yourself. It has thirty lines, and it finds the same numbers as PyTorch, which has some millions. Along the way you meet four traps that every beginner of PyTorch falls into. Better now than
-    at three in the night.
+    at three in the night, a week before something must be finished. There the loss will look fine, and the model will not be.
 
     ⭐ **Guess before you look.** Set `guess_1` and the others, and only then does a result appear. Write `"skip"` where you would rather not. You need Python, and the mathematics of school. It takes a few seconds to compute.
     The signs mean the same on [every page](README.md#signs).
@@ -229,6 +229,9 @@ def _(mo):
     - a **sum** hands its blame on to both terms, unchanged: each has the slope 1;
     - a **product** hands it on times the *other* factor;
     - if a number was used twice, its blame adds up.
+
+    Think of a kitchen. The soup is too salty. The cook asks what went in: broth, and two spoons from the jar. The broth had salt of its own, and it was made from the same jar. So the jar gets the blame twice, once directly and once through the
+    broth, and the two add up. Nobody had to cook a thousand soups, each with one grain less.
 
     That is all. Slopes along a path are multiplied: this is the **chain rule**. One way back gives the whole gradient, for about the price of two ways forward. `Scalar` in this package does it for single numbers; open
     `lab/course/scalars.py`, it is short.
@@ -502,7 +505,7 @@ def _(mo):
 
     ## 9. Tables hand on blame too
 
-    A language model would be hopelessly slow with single numbers. The rule of the product has a form for tables, and it is worth one look, since nearly all gradients of a transformer are made by it.
+    A language model would be hopelessly slow with single numbers. The rule of the product has a form for tables. It is worth one look: nearly all gradients of a transformer are made by it.
 
     Let `y = x @ w`, with the shapes (B, D), (D, E) and so (B, E). From above arrives the blame of `y`, a table of its shape. What is that of `w`? Each weight was multiplied with a number of `x`, once for each row of the batch. So the blame of a
     weight is a sum over the batch of *input times blame of the output*. In one product: `x.T @ blame`. In the same way `x` gets `blame @ w.T`.

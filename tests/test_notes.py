@@ -173,6 +173,27 @@ def test_what_the_fifth_chapter_claims_holds(chapter: dict[str, Any]) -> None:
     assert kept.gt(0).tolist() == [True, True, False, False]
 
 
+@for_chapter("A")
+def test_appendix_a_gives_torchs_numbers_by_hand(chapter: dict[str, Any]) -> None:
+    assert max(chapter[gap] for gap in ("product_gap", "scalar_gap", "softmax_gap", "table_gap")) < 1e-5
+    assert chapter["nudged"] == pytest.approx(chapter["from_torch"])
+    assert chapter["loss_slopes"] == pytest.approx([-0.335, 0.245, 0.090], abs=0.001)
+
+
+@for_chapter("A")
+def test_what_appendix_a_claims_holds(chapter: dict[str, Any]) -> None:
+    assert chapter["difference"].shape == (4, 4)
+    assert chapter["multiplications"] == 24
+    assert chapter["original"][0, 0] == 7
+    assert chapter["added"] == chapter["counted"] == 256
+    assert chapter["twice"] == 14
+    assert chapter["fitted_slope"] == pytest.approx(2, abs=0.1)
+    assert chapter["module_slope"] == pytest.approx(chapter["fitted_slope"], abs=0.01)
+    assert chapter["most_by_a_line"] == 3
+    assert chapter["right_cases"](chapter["bent"]) == 4
+    assert chapter["bent_losses"][-1] < 0.05 < 0.69 < chapter["straight_losses"][-1]
+
+
 def cells_of(path: Path) -> list[Any]:
     import nbformat
 
