@@ -200,7 +200,7 @@ def test_what_a_pretraining_can_import_stays_small() -> None:
         if module not in reached:
             reached.add(module)
             waiting += graph.find_modules_directly_imported_by(module)
-    assert len(reached) <= 113, sorted(reached)  # to lower it: split what is read from what is written, or import less
+    assert len(reached) <= 117, sorted(reached)  # to lower it: split what is read from what is written, or import less
 
 
 def test_no_two_public_classes_share_a_name() -> None:

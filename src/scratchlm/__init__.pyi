@@ -37,6 +37,7 @@ from scratchlm.lab.experiments.config import (
     AblationsConfig, AttentionKindsConfig, CompareReadingConfig, ContextConfig, CrossoverConfig, FeaturesConfig,
     InductionConfig, LabelEfficiencyConfig, LadderLmConfig, LadderRespondConfig, LadderSpamConfig,
     LadderTranslateConfig, LimitsConfig, ObjectiveConfig, PatchingConfig, ScalingConfig, TasksConfig, TwinsConfig,
+    VocabularyConfig,
 )
 from scratchlm.lab.harness.outcome import Outcome
 from scratchlm.model.config import DecoderConfig
@@ -1193,7 +1194,7 @@ def timelapse(config: TimelapseConfig, /) -> TimelapseResult: ...
 @overload
 def train_tokenizer(
     sources: str | Path | Sequence[str | Path] = (), *, out: str | Path,
-    kind: Literal["bpe", "characters", "words"] = "bpe", vocabulary_size: int = 4096,
+    kind: Literal["bpe", "wordpiece", "unigram", "characters", "words"] = "bpe", vocabulary_size: int = 4096,
     pattern: Literal["qwen2", "gpt2", "cl100k", "smollm"] = "qwen2", sample_mb: float = 200.0, readable: bool = False,
     force: bool = False, data: Iterable[str | Mapping[str, Any]] | str | None = None,
 ) -> TrainResult:
@@ -1205,14 +1206,15 @@ def train_tokenizer(
         out
             Folder to write the tokenizer to.
         kind
-            What a token is: a frequent part of a word (bpe), a character, or a word. Text with a
-            character outside the vocabulary of characters is refused; a word outside the vocabulary of
-            words becomes <|unk|>.
+            What a token is: a frequent part of a word (bpe, and wordpiece and unigram for comparison,
+            whose trainers are plain Python), a character, or a word. Text with a character outside the
+            vocabulary of characters is refused; a word outside the vocabulary of words becomes <|unk|>.
         vocabulary_size
-            Number of ordinary tokens, the 256 bytes of bpe or the <|unk|> of words included; special
-            tokens are extra. A tokenizer of characters keeps all of them.
+            Number of ordinary tokens, the bytes (256; 512 in wordpiece) or the <|unk|> of words
+            included; special tokens are extra. A tokenizer of characters keeps all of them.
         pattern
-            How text is split before merging, with bpe; qwen2 is read by most other tools.
+            How text is split into chunks first; qwen2 is read by most other tools. Not for characters
+            and words.
         sample_mb
             Learn from at most this many megabytes (millions of bytes), spread over the text where its
             size is known.
@@ -1311,6 +1313,15 @@ def experiment(
 ) -> Outcome: ...
 @overload
 def experiment(name: Literal["objective"], config: ObjectiveConfig, /) -> Outcome: ...
+@overload
+def experiment(
+    name: Literal["vocabulary"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,
+    small: bool = False, replay: str | Path | None = None, seed: int = 0, seeds: int = 1, threads: int | None = None,
+    force: bool = False, megabytes: float = 1.5, epochs: float = 1.0, vocabulary_sizes: Sequence[int] = ...,
+    depth: int = 3, search_share: float = 0.25,
+) -> Outcome: ...
+@overload
+def experiment(name: Literal["vocabulary"], config: VocabularyConfig, /) -> Outcome: ...
 @overload
 def experiment(
     name: Literal["scaling"], *, out: str | Path | None = None, data: str | Path | None = None, full: bool = False,

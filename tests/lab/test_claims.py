@@ -36,6 +36,7 @@ from scratchlm.lab.shared.binary_scores import compare_f1
 from scratchlm.lab.shared.booktext import BookText
 from scratchlm.lab.shared.feature_groups import VARIANTS
 from scratchlm.lab.shared.folds import Folded, like_others
+from scratchlm.lab.shared.heldout import HeldOutBooks
 from scratchlm.lab.shared.probe_labels import CONTEXTUAL, NAMES, SIMPLE
 from scratchlm.lab.shared.proportions import grammatical, names, proportion
 from scratchlm.lab.shared.story_labels import STORY
@@ -216,7 +217,7 @@ def test_claims_about_frozen_parts_follow_the_losses() -> None:
     assert held(gain=0.4) == {"norms-are-not-enough", "nothing-learns-nothing", "rates-are-inside"}
 
 
-HELD_OUT = objective.HeldOutBooks(["a" * 4094, "b" * 4094, "c" * 4094])
+HELD_OUT = HeldOutBooks(["a" * 4094, "b" * 4094, "c" * 4094])
 """Three books of eight blocks each, with the empty line after them."""
 
 

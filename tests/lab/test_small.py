@@ -100,6 +100,7 @@ RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "copy.books.first": (7, 12),
     },
     "induction": {"twice.untrained": (0, 0.1), "twice.first": (4, 9), "plain.score": (0, 0.3)},
+    "vocabulary": {"bpe-256.bits_per_byte": (3, 5), "bpe-1024.bits_per_byte": (2, 4), "unigram.bytes_a_token": (2, 3)},
     "twins": {"whole.loss": (3, 6.3), "residual.loss": (3, 6.5), "feed-forward.weights": (1e5, 4e5)},
     "attention-kinds": {"multi-head.loss": (3, 6.3), "delta.loss": (3, 6.3), "delta.bytes.4096": (30464, 30464)},
     "patching": {"right": (0.04, 1), "stream.name.0.other": (0.6, 1), "stream.before.0.other": (0, 0.2)},
@@ -114,6 +115,7 @@ HOLD = {
     "compare-reading": {"half-stay-unanswered"},
     "objective": {"begins-by-guessing", "sub-words-win"},
     "context": {"attention-carries-context"},
+    "vocabulary": {"more-than-bytes"},
     "twins": {"residuals-help"},
     "attention-kinds": {"sizes-are-alike", "memory-need-not-grow"},
 }

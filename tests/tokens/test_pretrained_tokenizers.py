@@ -16,9 +16,9 @@ from scratchlm.base.errors import UserError
 from scratchlm.tokens import pretrained
 from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.bpe import train
-from scratchlm.tokens.format import SPELLING, spell
 from scratchlm.tokens.patterns import GPT2
 from scratchlm.tokens.pretrained import gpt2_vocabulary, load_tokenizer
+from scratchlm.tokens.spelling import SPELLING, spell
 from scratchlm.tokens.vocabulary import trained_vocabulary
 from scripts import SCRIPTS, fuzz
 

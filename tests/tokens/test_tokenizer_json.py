@@ -14,9 +14,10 @@ import pytest
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
-from scratchlm.tokens.format import SPELLING, spell, to_json, unspell
+from scratchlm.tokens.format import to_json
 from scratchlm.tokens.patterns import PATTERNS
 from scratchlm.tokens.pretrained import load_tokenizer
+from scratchlm.tokens.spelling import SPELLING, spell, unspell
 from scratchlm.tokens.vocabulary import BytePairVocabulary
 from scripts import SCRIPTS, fuzz
 
@@ -164,7 +165,7 @@ def spell_a_token_plainly(data: dict[str, Any]) -> None:
 
 
 def another_model(data: dict[str, Any]) -> None:
-    data["model"] = {"type": "Unigram", "vocab": []}
+    data["model"] = {"type": "Unknowngram", "vocab": []}
 
 
 def another_split(data: dict[str, Any]) -> None:
@@ -192,7 +193,7 @@ def no_model(data: dict[str, Any]) -> None:
         (double_an_id, "id 98 belongs to two tokens"),
         (enlarge_an_id, "id 1000000000000 is out of bounds"),
         (spell_a_token_plainly, "'▁the' is not spelled in bytes"),
-        (another_model, "its model is Unigram"),
+        (another_model, "its model is Unknowngram"),
         (another_split, r"pre_tokenizer \(Metaspace\) cannot be read"),
         (a_prefix_space, r"pre_tokenizer \(Split, ByteLevel\) cannot be read"),
         (another_normalizer, "normalizer is Lowercase"),

@@ -39,6 +39,7 @@ EXPERIMENTS: Mapping[str, ExperimentEntry] = {
          "How many labelled texts does each kind of method need?"),
         ("ablations", configs.AblationsConfig, "What happens when parameters are changed, frozen or removed?"),
         ("objective", configs.ObjectiveConfig, "What does training optimise, and what emerges from it?"),
+        ("vocabulary", configs.VocabularyConfig, "How many tokens should a vocabulary have, and of which kind?"),
         ("scaling", configs.ScalingConfig, "How does the loss fall with parameters, tokens and compute?"),
         ("features", configs.FeaturesConfig, "Which properties of tokens can linear probes read from each layer?"),
         ("tasks", configs.TasksConfig,

@@ -15,11 +15,25 @@ import numpy.typing as npt
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.format import write_vocabulary
-from scratchlm.tokens.vocabulary import DEFAULT_SPECIALS, END_OF_TEXT, PAD, TURN_END, Ends, Vocabulary, number_specials
+from scratchlm.tokens.patterns import compiled, cut_runs, require_encodable
+from scratchlm.tokens.vocabulary import (
+    DEFAULT_SPECIALS,
+    END_OF_TEXT,
+    PAD,
+    TURN_END,
+    BytePairVocabulary,
+    Ends,
+    UnigramVocabulary,
+    Vocabulary,
+    WordPieceVocabulary,
+    number_specials,
+)
 
 __all__ = ["DEFAULT_SPECIALS", "END_OF_TEXT", "PAD", "TURN_END", "Ends", "Ids", "Tokenizer", "number_specials"]
 
 Ids = npt.NDArray[np.uint32]
+
+_REMEMBERED = 1 << 16  # chunks whose ids are cached
 
 
 class Tokenizer(ABC):
@@ -111,6 +125,33 @@ class Tokenizer(ABC):
     def save(self, folder: Path | str) -> None:
         """Write `tokenizer.json` into a folder, readable by `load_tokenizer` and by Hugging Face `tokenizers`."""
         write_vocabulary(folder, self.vocabulary)
+
+
+class ChunkTokenizer(Tokenizer):
+    """A tokenizer that splits a text by a pattern and encodes each chunk by itself, in plain Python."""
+
+    def __init__(self, vocabulary: BytePairVocabulary | WordPieceVocabulary | UnigramVocabulary) -> None:
+        super().__init__(vocabulary)
+        self._split = compiled(vocabulary.pattern)
+        self._known: dict[str, list[int]] = {}
+
+    @abstractmethod
+    def encode_chunk(self, chunk: bytes) -> list[int]:
+        """Return the ids of one chunk."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text; special-token strings in it are ordinary text."""
+        require_encodable(text)
+        ids: list[int] = []
+        for segment in cut_runs(text):
+            for chunk in self._split.findall(segment):
+                chunk_ids = self._known.get(chunk)
+                if chunk_ids is None:
+                    chunk_ids = self.encode_chunk(chunk.encode("utf-8"))
+                    if len(self._known) < _REMEMBERED and len(chunk) < 64:
+                        self._known[chunk] = chunk_ids
+                ids += chunk_ids
+        return ids
 
 
 def first_token(tokenizer: Tokenizer) -> int | None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from scratchlm.base.errors import UserError
-from scratchlm.tokens.base import DEFAULT_SPECIALS, Tokenizer
+from scratchlm.tokens.base import DEFAULT_SPECIALS, ChunkTokenizer
 from scratchlm.tokens.merging import Pair, merge, merge_all
-from scratchlm.tokens.patterns import QWEN2, compiled, cut_runs, require_encodable, training_segments
+from scratchlm.tokens.patterns import QWEN2, compiled, training_segments
 from scratchlm.tokens.vocabulary import BytePairVocabulary, require_reached, require_size, trained_vocabulary
 
 
@@ -28,19 +28,28 @@ def train(texts: Iterable[str], vocabulary_size: int, pattern: str = QWEN2) -> l
     `patterns.sample_bytes`. Raises a `UserError` when the size is below 256 or the text runs out of pairs before it.
     """
     wanted = require_size(vocabulary_size)
-    chunks, times = _count_chunks(texts, pattern)
+    chunks, times = count_chunks(texts, pattern)
+    merges = list(itertools.islice(learn_merges([list(chunk) for chunk in chunks], times, 256), wanted))
+    require_reached(vocabulary_size, len(merges))
+    return merges
+
+
+def learn_merges(chunks: list[list[int]], times: Sequence[int], first_id: int) -> Iterator[Pair]:
+    """Yield the most frequent pair, merge it in all chunks as the next id from `first_id` on, and repeat.
+
+    `chunks` are changed; chunk n occurs `times[n]` times.
+    """
     counts: Counter[Pair] = Counter()
     holders: defaultdict[Pair, set[int]] = defaultdict(set)  # pair -> the chunks that may hold it
     for place, ids in enumerate(chunks):
         for pair in itertools.pairwise(ids):
             counts[pair] += times[place]
             holders[pair].add(place)
-
-    merges: list[Pair] = []
-    while len(merges) < wanted and counts:
+    for new_id in itertools.count(first_id):
+        if not counts:
+            return
         best = most_frequent(counts)
-        new_id = 256 + len(merges)
-        merges.append(best)
+        yield best
         for place in holders.pop(best):
             before = chunks[place]
             after = chunks[place] = merge(before, best, new_id)
@@ -51,17 +60,15 @@ def train(texts: Iterable[str], vocabulary_size: int, pattern: str = QWEN2) -> l
             for pair in itertools.pairwise(after):
                 counts[pair] += times[place]
                 holders[pair].add(place)
-    require_reached(vocabulary_size, len(merges))
-    return merges
 
 
-def _count_chunks(texts: Iterable[str], pattern: str) -> tuple[list[list[int]], list[int]]:
-    """Split all texts and return the distinct chunks as byte ids, and how often each occurs."""
+def count_chunks(texts: Iterable[str], pattern: str) -> tuple[list[bytes], list[int]]:
+    """Split all texts and return the distinct chunks as bytes, and how often each occurs."""
     split = compiled(pattern)
     seen: Counter[str] = Counter()
     for segment in training_segments(texts, pattern):
         seen.update(match.group() for match in split.finditer(segment))
-    return [list(chunk.encode("utf-8")) for chunk in seen], list(seen.values())
+    return [chunk.encode("utf-8") for chunk in seen], list(seen.values())
 
 
 def most_frequent(counts: Counter[Pair]) -> Pair:
@@ -70,7 +77,7 @@ def most_frequent(counts: Counter[Pair]) -> Pair:
     return min(pair for pair, count in counts.items() if count == highest)
 
 
-class ReadableBPE(Tokenizer):
+class ReadableBPE(ChunkTokenizer):
     """Byte-level BPE in plain Python, about a hundred times slower than `FastBPE`.
 
     Vocabularies with `added` tokens or a Unicode normalization, which only some published files have, need `FastBPE`.
@@ -82,7 +89,6 @@ class ReadableBPE(Tokenizer):
         if vocabulary.added or vocabulary.normalization:
             raise UserError("a tokenizer with added tokens or a normalizer: the readable encoder has none; use FastBPE")
         super().__init__(vocabulary)
-        self._split = compiled(vocabulary.pattern)
         self._byte_ids = [vocabulary.tokens.get(bytes([value]), -1) for value in range(256)]
         self.merges: Mapping[Pair, int] = vocabulary.id_merges
 
@@ -97,8 +103,6 @@ class ReadableBPE(Tokenizer):
         """Train on texts; `vocabulary_size` counts ordinary tokens, special tokens are extra."""
         return cls(trained_vocabulary(train(texts, vocabulary_size, pattern), pattern, specials))
 
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a text; special-token strings in it are ordinary text."""
-        require_encodable(text)
-        chunks = (chunk.encode("utf-8") for segment in cut_runs(text) for chunk in self._split.findall(segment))
-        return [id for chunk in chunks for id in merge_all([self._byte_ids[value] for value in chunk], self.merges)]
+    def encode_chunk(self, chunk: bytes) -> list[int]:
+        """Merge the bytes of a chunk in the order in which the merges were learned."""
+        return merge_all([self._byte_ids[value] for value in chunk], self.merges)

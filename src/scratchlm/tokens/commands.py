@@ -24,11 +24,13 @@ from scratchlm.base.result import Result
 from scratchlm.text.counts import Counts
 from scratchlm.text.sources import open_source
 from scratchlm.tokens import bpe, fast
+from scratchlm.tokens.base import Tokenizer
 from scratchlm.tokens.config import CompareTokenizersConfig, InspectTokenizerConfig, TrainTokenizerConfig
 from scratchlm.tokens.patterns import pattern_named, sample_bytes
 from scratchlm.tokens.pretrained import load_tokenizer, load_vocabulary, tokenizer_of
-from scratchlm.tokens.simple import SymbolTokenizer, train_symbols
+from scratchlm.tokens.simple import train_symbols
 from scratchlm.tokens.vocabulary import BytePairVocabulary, SentencePieceVocabulary, trained_vocabulary
+from scratchlm.tokens.wordpiece import WordPieceTokenizer
 
 _COLOURS = ("black on bright_cyan", "black on bright_yellow", "black on bright_green", "black on bright_magenta")
 TOKENIZER_KIND = "tokenizer"
@@ -65,7 +67,7 @@ class TrainResult(_Result):
     vocabulary_size: int
     """Number of ids, special tokens included."""
     merges: int
-    """Number of merges; 0 for tokenizers of characters or words."""
+    """Number of merges; 0 for tokenizers other than BPE."""
     bytes_read: int
     """UTF-8 bytes of the training sample."""
     bytes_per_token: float
@@ -105,13 +107,7 @@ def train(config: TrainTokenizerConfig, texts: Iterable[str], total_bytes: int |
 
     sources = tuple(Path(source) for source in config.sources if Path(source).exists())
     with output_folder(config.out, TOKENIZER_KIND, force=config.force, sources=sources, whole=True):
-        tokenizer: fast.FastBPE | SymbolTokenizer
-        if config.kind == "bpe":
-            learn = bpe.train if config.readable else fast.train
-            pattern = pattern_named(config.pattern)
-            tokenizer = fast.FastBPE(trained_vocabulary(learn(watched(), config.vocabulary_size, pattern), pattern))
-        else:
-            tokenizer = train_symbols(config.kind, watched(), config.vocabulary_size)
+        tokenizer = _trained(config, watched())
         with atomic_folder(config.out, TOKENIZER_KIND) as folder:
             tokenizer.save(folder)
     tokens = sum(len(ids) for ids in tokenizer.encode_batch(kept))
@@ -124,6 +120,23 @@ def train(config: TrainTokenizerConfig, texts: Iterable[str], total_bytes: int |
         seconds=time.perf_counter() - started,
         fingerprint=tokenizer.fingerprint,
     )
+
+
+def _trained(config: TrainTokenizerConfig, texts: Iterable[str]) -> Tokenizer:
+    """Train a tokenizer of the kind that the config names."""
+    size, pattern = config.vocabulary_size, pattern_named(config.pattern)
+    match config.kind:
+        case "bpe":
+            learn = bpe.train if config.readable else fast.train
+            return fast.FastBPE(trained_vocabulary(learn(texts, size, pattern), pattern))
+        case "wordpiece":
+            return WordPieceTokenizer.train(texts, size, pattern)
+        case "unigram":
+            from scratchlm.tokens.unigram_training import train as train_unigram  # imports scipy, which is slow to load
+
+            return train_unigram(texts, size, pattern)
+        case _:
+            return train_symbols(config.kind, texts, size)
 
 
 def _size_of(texts: Iterable[str]) -> int:
@@ -188,7 +201,7 @@ def inspect(config: InspectTokenizerConfig) -> InspectResult:
         tokens = {piece.encode("utf-8"): id for piece, id in vocabulary.pieces.items()}
         merges = [(left.encode("utf-8"), right.encode("utf-8")) for left, right in vocabulary.merges[: config.merges]]
     else:
-        tokens, merges = {symbol.encode("utf-8"): id for id, symbol in enumerate(vocabulary.symbols)}, []
+        tokens, merges = {token: id for id, token in enumerate(vocabulary.table()) if token is not None}, []
     longest = sorted(tokens.items(), key=lambda item: (-len(item[0]), item[1]))[: config.longest]
     pieces = bytes_per_token = None
     if config.text is not None:

@@ -12,25 +12,26 @@ from scratchlm.config.settings import File, Flat, Folder, Positional, Sources, S
 from scratchlm.text.config import CleanConfig
 
 PatternName = Literal["qwen2", "gpt2", "cl100k", "smollm"]
-TokenizerKind = Literal["bpe", "characters", "words"]
+TokenizerKind = Literal["bpe", "wordpiece", "unigram", "characters", "words"]
 
 
 @dataclass(frozen=True)
 class TrainTokenizerConfig:
-    """Train a tokenizer and save it as `tokenizer.json`: byte-level BPE, or one of whole characters or words."""
+    """Train a tokenizer and save it as `tokenizer.json`: byte-level BPE, WordPiece or Unigram, characters or words."""
 
     sources: Sources
     """Files, folders or named corpora to learn from."""
     out: Folder
     """Folder to write the tokenizer to."""
     kind: TokenizerKind = "bpe"
-    """What a token is: a frequent part of a word (bpe), a character, or a word. Text with a character outside the
-    vocabulary of characters is refused; a word outside the vocabulary of words becomes <|unk|>."""
+    """What a token is: a frequent part of a word (bpe, and wordpiece and unigram for comparison, whose trainers are
+    plain Python), a character, or a word. Text with a character outside the vocabulary of characters is refused; a
+    word outside the vocabulary of words becomes <|unk|>."""
     vocabulary_size: Vocabulary = 4096
-    """Number of ordinary tokens, the 256 bytes of bpe or the <|unk|> of words included; special tokens are extra.
-    A tokenizer of characters keeps all of them."""
+    """Number of ordinary tokens, the bytes (256; 512 in wordpiece) or the <|unk|> of words included; special tokens
+    are extra. A tokenizer of characters keeps all of them."""
     pattern: PatternName = "qwen2"
-    """How text is split before merging, with bpe; qwen2 is read by most other tools."""
+    """How text is split into chunks first; qwen2 is read by most other tools. Not for characters and words."""
     sample_mb: Megabytes = 200.0
     """Learn from at most this many megabytes (millions of bytes), spread over the text where its size is known."""
     readable: bool = False
@@ -41,10 +42,12 @@ class TrainTokenizerConfig:
     """Print the result as JSON."""
 
     def __post_init__(self) -> None:
-        chosen = {"--pattern": self.pattern != "qwen2", "--readable": self.readable}
-        idle = [flag for flag, is_given in chosen.items() if is_given and self.kind != "bpe"]
-        only = f"{', '.join(idle)}: only --kind bpe has merges; leave it out with --kind {self.kind}"
-        raise_all(out_of_range(self) + [only] * bool(idle))
+        mistakes = out_of_range(self)
+        if self.pattern != "qwen2" and self.kind in ("characters", "words"):
+            mistakes.append(f"--pattern: --kind {self.kind} has its own way to split text; leave it out")
+        if self.readable and self.kind != "bpe":
+            mistakes.append(f"--readable: only --kind bpe has a faster trainer; leave it out with --kind {self.kind}")
+        raise_all(mistakes)
 
 
 @dataclass(frozen=True)

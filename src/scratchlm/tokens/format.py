@@ -1,14 +1,12 @@
 """`tokenizer.json`: a tokenizer in one file, in the format of Hugging Face `tokenizers`.
 
 Vocabulary, split pattern and special tokens are written once, in that library's own fields, and read back from them.
-Byte-level tokens are spelled with GPT-2's printable characters for bytes (`bytes_to_unicode` in openai/gpt-2), because
-JSON strings cannot hold arbitrary bytes. SentencePiece-style BPE has the form of transformers for Llama 2 and Gemma.
+`tokens/spelling.py` writes bytes. SentencePiece-style BPE has the form of transformers for Llama 2 and Gemma.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +16,17 @@ from scratchlm.base.errors import UserError
 from scratchlm.base.files import read_json, write_json
 from scratchlm.base.reading import intact
 from scratchlm.tokens.merging import merges_hold
-from scratchlm.tokens.patterns import GPT2, SMOLLM
+from scratchlm.tokens.pieces_format import CONTINUES, read_unigram, read_wordpiece, unigram_model, wordpiece_model
+from scratchlm.tokens.spelling import DECODER, isolate, read_pattern, require_ids, spell, splits, unspell
 from scratchlm.tokens.vocabulary import (
     SPACE,
     BytePairVocabulary,
     Ends,
     SentencePieceVocabulary,
     SymbolVocabulary,
+    UnigramVocabulary,
     Vocabulary,
+    WordPieceVocabulary,
 )
 
 FILE_NAME = "tokenizer.json"
@@ -43,31 +44,8 @@ PLAIN_BPE = {
 }
 
 
-def _byte_spelling() -> list[str]:
-    """Return the printable character of each byte: itself where it is printable, else the next from U+0100 on."""
-    shown = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
-    hidden = [value for value in range(256) if value not in shown]
-    return [chr(value) if value in shown else chr(256 + hidden.index(value)) for value in range(256)]
-
-
-SPELLING = _byte_spelling()
-_VALUE = {character: value for value, character in enumerate(SPELLING)}
 BYTE_NAMES = [f"<0x{value:02X}>" for value in range(256)]
 """The byte tokens of SentencePiece."""
-
-
-def spell(token: bytes) -> str:
-    """Spell a token in printable characters.
-
-    >>> spell(b" the")
-    'Ġthe'
-    """
-    return "".join([SPELLING[value] for value in token])
-
-
-def unspell(text: str) -> bytes:
-    """Return the token that `text` spells; raises KeyError for a character that is no byte's."""
-    return bytes([_VALUE[character] for character in text])
 
 
 def write_vocabulary(folder: Path | str, vocabulary: Vocabulary) -> None:
@@ -100,6 +78,13 @@ def to_json(vocabulary: Vocabulary) -> dict[str, Any]:
             normalizer, pre_tokenizer, decoder, model = _byte_pair_parts(vocabulary)
         case SymbolVocabulary():
             normalizer, pre_tokenizer, decoder, model = _symbol_parts(vocabulary)
+        case WordPieceVocabulary():
+            joined = {"type": "Replace", "pattern": {"String": CONTINUES}, "content": ""}
+            normalizer, pre_tokenizer = None, splits(vocabulary.pattern)
+            decoder, model = {"type": "Sequence", "decoders": [joined, DECODER]}, wordpiece_model(vocabulary)
+        case UnigramVocabulary():
+            normalizer, pre_tokenizer = None, splits(vocabulary.pattern)
+            decoder, model = DECODER, unigram_model(vocabulary)
         case _:
             normalizer, pre_tokenizer, decoder, model = _sentencepiece_parts(vocabulary)
     return {
@@ -154,18 +139,15 @@ def _byte_pair_parts(vocabulary: BytePairVocabulary) -> Parts:
     names = {spell(token): id for token, id in vocabulary.tokens.items()}
     names |= {**vocabulary.added, **vocabulary.specials}
     normalizer = {"type": vocabulary.normalization} if vocabulary.normalization else None
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
-    splits = {"type": "Sequence", "pretokenizers": [_isolate(vocabulary.pattern), byte_level]}
-    decoder = {**byte_level, "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
     merges = [[spell(left), spell(right)] for left, right in vocabulary.merges]
-    return normalizer, splits, decoder, {**PLAIN_BPE, "vocab": _by_id(names), "merges": merges}
+    return normalizer, splits(vocabulary.pattern), DECODER, {**PLAIN_BPE, "vocab": _by_id(names), "merges": merges}
 
 
 def _symbol_parts(vocabulary: SymbolVocabulary) -> Parts:
     names = {symbol: id for id, symbol in enumerate(vocabulary.symbols)} | dict(vocabulary.specials)
     # WordLevel requires an unknown token; one outside the vocabulary makes unknown symbols an error there as here.
     model = {"type": "WordLevel", "vocab": names, "unk_token": vocabulary.unknown or ""}
-    return None, _isolate(vocabulary.pattern), {"type": "Fuse"}, model
+    return None, isolate(vocabulary.pattern), {"type": "Fuse"}, model
 
 
 def _sentencepiece_parts(vocabulary: SentencePieceVocabulary) -> Parts:
@@ -188,10 +170,6 @@ def _sentencepiece_parts(vocabulary: SentencePieceVocabulary) -> Parts:
     return normalizer, None, {"type": "Sequence", "decoders": decoders}, model
 
 
-def _isolate(pattern: str) -> dict[str, Any]:
-    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-
-
 def _by_id(names: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(names.items(), key=lambda item: item[1]))
 
@@ -203,7 +181,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
     try:
         with intact(path, "tokenizer.json"):
             vocabulary = from_json(data)
-            if not isinstance(vocabulary, SymbolVocabulary) and beside.exists():
+            if isinstance(vocabulary, BytePairVocabulary | SentencePieceVocabulary) and beside.exists():
                 return replace(vocabulary, ends=_read_ends(read_json(beside), data, vocabulary.specials))
             return vocabulary
     except UserError as error:
@@ -230,8 +208,12 @@ def from_json(data: Mapping[str, Any]) -> Vocabulary:
     kind = model.get("type", "BPE")
     if kind == "WordLevel":
         return _read_symbols(data, specials)
+    if kind in ("WordPiece", "Unigram"):
+        if added:
+            raise UserError(f"its model is {kind} and has added tokens; these can be read with BPE alone")
+        return read_wordpiece(data, specials) if kind == "WordPiece" else read_unigram(data, specials)
     if kind != "BPE":
-        raise UserError(f"its model is {kind}; only BPE on bytes, or on characters with byte fallback, can be read")
+        raise UserError(f"its model is {kind}; only BPE, WordPiece and Unigram can be read")
     for token in listed:
         if not token["special"] and (token["single_word"] or token["lstrip"] or token["rstrip"]):
             raise UserError(f"its added token {token['content']!r} strips its surroundings; that cannot be read")
@@ -255,11 +237,11 @@ def _read_byte_pairs(
             raise UserError(
                 f"its token {name!r} is not spelled in bytes ({error} is none); only byte-level BPE can be read"
             ) from error
-    _require_ids([*tokens.values(), *added.values(), *specials.values()])
+    require_ids([*tokens.values(), *added.values(), *specials.values()])
     normalizer = None if data.get("normalizer") is None else str(data["normalizer"]["type"])
     if normalizer not in (None, "NFC", "NFD", "NFKC", "NFKD"):
         raise UserError(f"its normalizer is {normalizer}; only NFC, NFD, NFKC and NFKD can be read")
-    vocabulary = BytePairVocabulary(tokens, _read_pattern(data), specials, added, normalizer)
+    vocabulary = BytePairVocabulary(tokens, read_pattern(data), specials, added, normalizer)
     require_merges(vocabulary, data["model"]["merges"])
     return vocabulary
 
@@ -287,37 +269,13 @@ def _are_merges(pairs: list[list[str]], tokens: Mapping[bytes, int]) -> bool:
         return False
 
 
-def _read_pattern(data: Mapping[str, Any]) -> str:
-    """Return the split pattern: of an isolating Split before a plain ByteLevel, or the one that ByteLevel implies.
-
-    That is GPT-2's; after isolated digits it is SmolLM's.
-    """
-    step = data["pre_tokenizer"]
-    *before, byte_level = step["pretokenizers"] if step["type"] == "Sequence" else [step]
-    splits = byte_level.get("use_regex", True)
-    if byte_level["type"] == "ByteLevel" and not byte_level.get("add_prefix_space"):
-        if splits and not before:
-            return GPT2
-        if splits and len(before) == 1 and before[0]["type"] == "Digits" and before[0]["individual_digits"]:
-            return SMOLLM
-        if not splits and len(before) == 1 and before[0]["type"] == "Split":
-            split = before[0]
-            if split["behavior"] == "Isolated" and not split.get("invert") and "Regex" in split["pattern"]:
-                return str(split["pattern"]["Regex"])
-    kinds = ", ".join(part["type"] for part in [*before, byte_level])
-    raise UserError(
-        f"its pre_tokenizer ({kinds}) cannot be read; known are an isolating Split by regular expression before a "
-        "plain ByteLevel, and ByteLevel without a prefix space, alone or after individual Digits"
-    )
-
-
 def _read_symbols(data: Mapping[str, Any], specials: Mapping[str, int]) -> SymbolVocabulary:
     model = data["model"]
     symbols = {str(name): int(id) for name, id in model["vocab"].items() if name not in specials}
     ordered = sorted(symbols, key=symbols.__getitem__)
     if [symbols[symbol] for symbol in ordered] != list(range(len(ordered))):
         raise UserError("its symbols do not have the ids from 0 on; restore the file")
-    _require_ids([*symbols.values(), *specials.values()])
+    require_ids([*symbols.values(), *specials.values()])
     pattern = str(data["pre_tokenizer"]["pattern"]["Regex"])
     return SymbolVocabulary(ordered, pattern, specials, _unknown(model))
 
@@ -347,7 +305,7 @@ def _read_sentencepiece(
     apart = {*specials, *BYTE_NAMES, *(added.keys() - merged)}
     pieces = {name: id for name, id in names.items() if name not in apart and id != unknown}
     alone = [id for name, id in added.items() if name not in pieces]
-    _require_ids([*pieces.values(), *byte_ids, *alone, *specials.values()])
+    require_ids([*pieces.values(), *byte_ids, *alone, *specials.values()])
     stray = next((pair for pair in merges if len(pair) != 2 or not {*pair, "".join(pair)} <= pieces.keys()), None)
     if stray is not None:
         raise UserError(f"its merge {' '.join(stray)!r} is not one of two tokens into another; restore the file")
@@ -380,13 +338,3 @@ def _has_prefix(data: Mapping[str, Any]) -> bool:
     if cut and cut.get("type") != "Split":
         raise UserError(f"its pre_tokenizer is {cut.get('type')}; with byte fallback only Metaspace can be read")
     return False
-
-
-def _require_ids(ids: list[int]) -> None:
-    """Refuse duplicate ids, and ids so large that their table would be mostly gaps."""
-    if len(set(ids)) != len(ids):
-        twice = next(id for id, count in Counter(ids).items() if count > 1)
-        raise UserError(f"its id {twice} belongs to two tokens; restore the file")
-    if ids and not (min(ids) >= 0 and max(ids) < 4 * len(ids) + 1024):
-        stray = min(ids) if min(ids) < 0 else max(ids)
-        raise UserError(f"its id {stray} is out of bounds for {len(ids):,} tokens; restore the file")

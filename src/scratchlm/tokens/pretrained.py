@@ -21,11 +21,21 @@ from scratchlm.base.reading import read_plain_text
 from scratchlm.tokens.base import END_OF_TEXT, Tokenizer
 from scratchlm.tokens.bpe import ReadableBPE
 from scratchlm.tokens.fast import FastBPE
-from scratchlm.tokens.format import FILE_NAME, SPELLING, read_vocabulary, unspell
+from scratchlm.tokens.format import FILE_NAME, read_vocabulary
 from scratchlm.tokens.patterns import CL100K, GPT2
 from scratchlm.tokens.sentencepiece import SentencePieceBPE
 from scratchlm.tokens.simple import SymbolTokenizer
-from scratchlm.tokens.vocabulary import BytePairVocabulary, SentencePieceVocabulary, SymbolVocabulary, Vocabulary
+from scratchlm.tokens.spelling import SPELLING, unspell
+from scratchlm.tokens.unigram import UnigramTokenizer
+from scratchlm.tokens.vocabulary import (
+    BytePairVocabulary,
+    SentencePieceVocabulary,
+    SymbolVocabulary,
+    UnigramVocabulary,
+    Vocabulary,
+    WordPieceVocabulary,
+)
+from scratchlm.tokens.wordpiece import WordPieceTokenizer
 
 # Source: `cl100k_base` in openai/tiktoken, `tiktoken_ext/openai_public.py`.
 CL100K_TOKENS = 100_256
@@ -55,6 +65,10 @@ def tokenizer_of(vocabulary: Vocabulary, readable: bool = False) -> Tokenizer:
     """Return a tokenizer for a vocabulary."""
     if isinstance(vocabulary, SymbolVocabulary):
         return SymbolTokenizer(vocabulary)
+    if isinstance(vocabulary, WordPieceVocabulary):
+        return WordPieceTokenizer(vocabulary)
+    if isinstance(vocabulary, UnigramVocabulary):
+        return UnigramTokenizer(vocabulary)
     if isinstance(vocabulary, SentencePieceVocabulary):
         return SentencePieceBPE(vocabulary)
     return ReadableBPE(vocabulary) if readable else FastBPE(vocabulary)

@@ -125,6 +125,64 @@ class SymbolVocabulary:
 
 
 @dataclass(frozen=True)
+class WordPieceVocabulary:
+    """The data of a byte-level WordPiece tokenizer (Schuster and Nakajima 2012, as in BERT, on bytes)."""
+
+    starts: Mapping[bytes, int]
+    """Tokens that begin a chunk, and their ids: each byte, and longer ones."""
+    continuations: Mapping[bytes, int]
+    """Tokens that continue a chunk (BERT's `##ing`), and their ids: each byte, and longer ones."""
+    pattern: str
+    """The regular expression that splits text into chunks; no token reaches from one to the next."""
+    specials: Mapping[str, int]
+    """Special tokens and their ids; no text ever encodes to them."""
+    added: ClassVar[Mapping[str, int]] = {}
+    ends: ClassVar[Ends] = Ends()
+
+    def __post_init__(self) -> None:
+        _require_disjoint(self.specials, self.starts)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the tokens, pattern and specials."""
+        tokens = [[[id, token.hex()] for token, id in kind.items()] for kind in (self.starts, self.continuations)]
+        parts = {"kind": "wordpiece", "tokens": [sorted(kind) for kind in tokens], "pattern": self.pattern}
+        return _fingerprint_of({**parts, "specials": dict(self.specials)})
+
+    def table(self) -> list[bytes | None]:
+        """Return the bytes of each id, without the special tokens."""
+        return _table([*self.starts.items(), *self.continuations.items()])
+
+
+@dataclass(frozen=True)
+class UnigramVocabulary:
+    """The data of a byte-level Unigram tokenizer (Kudo 2018, arXiv 1804.10959, on bytes)."""
+
+    scores: Mapping[bytes, float]
+    """Tokens in the order of their ids, and the logarithm of the probability of each; each byte is a token."""
+    pattern: str
+    """The regular expression that splits text into chunks; no token reaches from one to the next."""
+    specials: Mapping[str, int]
+    """Special tokens and their ids; no text ever encodes to them."""
+    added: ClassVar[Mapping[str, int]] = {}
+    ends: ClassVar[Ends] = Ends()
+
+    def __post_init__(self) -> None:
+        _require_disjoint(self.specials, self.scores)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the tokens with their scores, pattern and specials."""
+        tokens = [[token.hex(), score] for token, score in self.scores.items()]
+        parts = {"kind": "unigram", "tokens": tokens, "pattern": self.pattern, "specials": dict(self.specials)}
+        return _fingerprint_of(parts)
+
+    def table(self) -> list[bytes | None]:
+        """Return the bytes of each id, without the special tokens."""
+        return list(self.scores)
+
+
+@dataclass(frozen=True)
 class SentencePieceVocabulary:
     """The data of a SentencePiece-style BPE tokenizer."""
 
@@ -172,7 +230,7 @@ class SentencePieceVocabulary:
         return _table([*pieces, *added, *((bytes([value]), id) for value, id in enumerate(self.byte_ids))])
 
 
-Vocabulary = BytePairVocabulary | SymbolVocabulary | SentencePieceVocabulary
+Vocabulary = BytePairVocabulary | SymbolVocabulary | WordPieceVocabulary | UnigramVocabulary | SentencePieceVocabulary
 
 
 def _table(ordinary: Sequence[tuple[bytes, int]]) -> list[bytes | None]:
@@ -213,19 +271,19 @@ def trained_vocabulary(
     return BytePairVocabulary(ids, pattern, number_specials(len(tokens), specials))
 
 
-def require_size(vocabulary_size: int) -> int:
-    """Return the number of merges for this many ordinary tokens; fewer tokens than bytes is a `UserError`."""
-    if vocabulary_size < SMALLEST:
+def require_size(vocabulary_size: int, smallest: int = SMALLEST) -> int:
+    """Return the number of tokens beside the bytes; a vocabulary below its bytes is a `UserError`."""
+    if vocabulary_size < smallest:
         raise UserError(
-            f"--vocabulary-size {vocabulary_size}: below the {SMALLEST} bytes that every text is made of; "
-            f"give at least {SMALLEST}"
+            f"--vocabulary-size {vocabulary_size}: below the {smallest} bytes that every text is made of; "
+            f"give at least {smallest}"
         )
-    return vocabulary_size - SMALLEST
+    return vocabulary_size - smallest
 
 
-def require_reached(vocabulary_size: int, merges: int) -> None:
+def require_reached(vocabulary_size: int, merges: int, smallest: int = SMALLEST) -> None:
     """Refuse a vocabulary size that the text is too small for; the error names the size that it reached."""
-    reached = SMALLEST + merges
+    reached = smallest + merges
     if reached < vocabulary_size:
         raise UserError(
             f"--vocabulary-size {vocabulary_size}: after {reached} tokens nothing in the text is left to merge; "

@@ -228,6 +228,32 @@ class ObjectiveConfig(ExperimentConfig):
 
 
 @dataclass(frozen=True)
+class VocabularyConfig(ExperimentConfig):
+    """Tokenizers: bits per byte over the vocabulary size of BPE; then BPE, WordPiece, Unigram and words at one size."""
+
+    reads: ClassVar[Mapping[str, str]] = {"books": BOOKS}
+    megabytes: Annotated[float, Range(0.05, 10**6)] = 1.5
+    """Text in millions of bytes: the beginnings of books, some of them held out."""
+    epochs: Epochs = 1.0
+    """Epochs of BPE at the size in the middle; all others train for as much compute."""
+    vocabulary_sizes: Annotated[tuple[int, ...], Range(256, 2**20)] = (256, 512, 1024, 2048, 4096, 8192, 16_384)
+    """Vocabulary sizes of BPE, ascending; all kinds of tokenizers are compared at the one in the middle."""
+    depth: Annotated[int, Range(1, MAX_DEPTH)] = 3
+    """Layers of the model."""
+    search_share: Annotated[float, Range(over=0, most=1)] = 0.25
+    """Share of the training steps in each run that searches a learning rate."""
+
+    def _problems(self) -> list[str]:
+        sizes, problems = self.vocabulary_sizes, super()._problems()
+        if len(sizes) < 3 or list(sizes) != sorted({256, *sizes}) or sizes[len(sizes) // 2] <= 512:
+            shown = ", ".join(map(str, sizes)) or "none"
+            problems.append(
+                f"--vocabulary-sizes {shown}: give 256 (bytes), then two or more, ascending, the middle one over 512"
+            )
+        return problems
+
+
+@dataclass(frozen=True)
 class ScalingConfig(ExperimentConfig):
     """Loss against parameters, tokens and compute, and how well two published laws predict a larger run."""
 

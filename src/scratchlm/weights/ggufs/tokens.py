@@ -11,9 +11,10 @@ from gguf import GGUFWriter, TokenType
 
 from scratchlm.base.errors import UserError
 from scratchlm.tokens.base import Tokenizer
-from scratchlm.tokens.format import BYTE_NAMES, require_merges, spell, unspell
+from scratchlm.tokens.format import BYTE_NAMES, require_merges
 from scratchlm.tokens.patterns import CL100K, GPT2, QWEN2, SMOLLM
 from scratchlm.tokens.sentencepiece import merges_by_score
+from scratchlm.tokens.spelling import spell, unspell
 from scratchlm.tokens.vocabulary import BytePairVocabulary, Ends, SentencePieceVocabulary, Vocabulary
 
 PATTERNS = {"qwen2": QWEN2, "gpt-2": GPT2, "smollm": SMOLLM, "dbrx": CL100K, "llama-bpe": CL100K, "olmo": GPT2}
@@ -89,7 +90,7 @@ def write_tokenizer(writer: GGUFWriter, tokenizer: Tokenizer, rows: int) -> None
             tokens[id], types[id] = text, kind
 
     if not isinstance(vocabulary, BytePairVocabulary | SentencePieceVocabulary):
-        raise UserError("llama.cpp has no tokenizer of characters or words; train one by byte-level BPE")
+        raise UserError("llama.cpp reads byte-level BPE and SentencePiece; train a tokenizer of --kind bpe for it")
     place(TokenType.CONTROL, vocabulary.specials.items())
     place(TokenType.USER_DEFINED, vocabulary.added.items())
     if isinstance(vocabulary, BytePairVocabulary):

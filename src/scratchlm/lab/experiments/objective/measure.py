@@ -9,7 +9,7 @@ the vocabulary is spelled by the model of bytes that was trained under the same 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -27,9 +27,9 @@ from scratchlm.lab.harness.methods import paired
 from scratchlm.lab.harness.outcome import TextSample, Value
 from scratchlm.lab.harness.steps import Steps
 from scratchlm.lab.harness.verdicts import Values, above, every
+from scratchlm.lab.shared.heldout import HeldOutBooks, split_books, token_places
 from scratchlm.lab.shared.networks import Evaluations, fit_windows
 from scratchlm.lab.shared.proportions import mean_of
-from scratchlm.lab.shared.small_model import pieces_of_books
 from scratchlm.lab.shared.spelling import CONTEXT, byte_losses, known_word_mass, unknown_spans
 from scratchlm.model.decoder import Decoder, build_decoder
 from scratchlm.pretraining.depth_scaling import at_depth
@@ -38,10 +38,6 @@ from scratchlm.tokens.fast import FastBPE
 from scratchlm.tokens.simple import CharacterTokenizer, SymbolTokenizer, WordTokenizer
 from scratchlm.training.config import ScheduleConfig, TrainingConfig
 
-HELD_OUT, TESTED = 12, 6000
-"""One in this many books is held out, and this many bytes at the beginning of each are tested."""
-BLOCK = 512
-"""Bytes of a block of held-out text; kinds of tokens are compared block by block, clustered by book."""
 OPENING = "It was a"
 LOOKS = 10
 """Evaluations during training."""
@@ -56,40 +52,6 @@ PLAN = (
     *((kind, "compute") for kind in ("bytes", "characters")),
 )
 """What is trained: sub-words once, since the conditions are equal to their steps, text and compute."""
-
-
-@dataclass(frozen=True)
-class HeldOutBooks:
-    """The beginnings of the held-out books."""
-
-    books: Sequence[str]
-
-    @cached_property
-    def text(self) -> str:
-        """All of them, one after the other."""
-        return "\n\n".join(self.books)
-
-    @cached_property
-    def size(self) -> int:
-        """The bytes of the text."""
-        return len(self.text.encode("utf-8"))
-
-    @cached_property
-    def blocks(self) -> list[tuple[int, int]]:
-        """The first byte of each block, and the number of its book."""
-        blocks, start = [], 0
-        for number, book in enumerate(self.books):
-            stop = start + len(f"{book}\n\n".encode())
-            count = max(1, (stop - start) // BLOCK)
-            blocks += [(start + (stop - start) * each // count, number) for each in range(count)]
-            start = stop
-        return blocks
-
-    def by_block(self, places: np.ndarray, nats: np.ndarray) -> list[float]:
-        """Sum losses over blocks; `places` are the first bytes of what they belong to."""
-        starts = np.array([start for start, _ in self.blocks])
-        blocks = np.searchsorted(starts, places, side="right") - 1
-        return [round(float(each), 9) for each in np.bincount(blocks, weights=nats, minlength=len(starts))]
 
 
 @dataclass(frozen=True)
@@ -108,17 +70,15 @@ class Data:
 
 def prepare(config: ObjectiveConfig) -> Data:
     """Read the books and train a tokenizer of each kind, the finest first."""
-    books = pieces_of_books(config.books, int(config.megabytes * 1e6))
-    held_out = max(1, len(books) // HELD_OUT)
-    text, size = "\n\n".join(books[held_out:]), config.vocabulary_size
-    tested = [book.encode("utf-8")[:TESTED].decode("utf-8", "ignore") for book in books[:held_out]]
+    text, held_out = split_books(config.books, int(config.megabytes * 1e6))
+    size = config.vocabulary_size
     tokenizers: dict[str, Tokenizer] = {
         "bytes": FastBPE.train([text], 256),
         "characters": CharacterTokenizer.train([text], unknown=True),
         "sub-words": FastBPE.train([text], size),
         "words": WordTokenizer.train([text], size),
     }
-    return Data(text, HeldOutBooks(tested), tokenizers)
+    return Data(text, held_out, tokenizers)
 
 
 def run(config: ObjectiveConfig, steps: Steps, out: Findings) -> None:
@@ -183,7 +143,7 @@ def _train(kind: str, condition: str, data: Data, config: ObjectiveConfig) -> di
     if kind == "bytes":
         return {**made, **_bytes(decoder, tested, data, 0 if condition == "compute" else config.sampled_words)}
     nats = token_nats(decoder, tokenizer, ArrayTokens(tested), stride=decoder.config.context // 2)
-    places = np.cumsum([0, *_sizes(tokenizer, held_out.text, tested)])[:-1]
+    places = token_places(tokenizer, held_out.text, tested)
     made |= {"loss": float(nats.mean()), "blocks": held_out.by_block(places, nats)}
     if watched:
         counts = np.bincount(data.learned[kind], minlength=tokenizer.vocabulary_size) + 1.0
@@ -193,17 +153,6 @@ def _train(kind: str, condition: str, data: Data, config: ObjectiveConfig) -> di
         shortened = token_nats(decoder, tokenizer, ArrayTokens(tested), length=short, stride=short // 2)
         made["short_blocks"] = held_out.by_block(places, shortened)
     return made
-
-
-def _sizes(tokenizer: Tokenizer, text: str, ids: np.ndarray) -> list[int]:
-    """Return the bytes of the text behind each id, of an unknown token those that it replaces."""
-    if not isinstance(tokenizer, SymbolTokenizer):
-        return [len(tokenizer.token_bytes(int(id))) for id in ids]
-    sizes = [len(tokenizer.token_bytes(int(id))) for id in ids]
-    unknown = np.flatnonzero(ids == tokenizer.unknown)
-    for place, span in zip(unknown.tolist(), unknown_spans(tokenizer, text), strict=True):
-        sizes[place] = span.stop - span.start
-    return sizes
 
 
 def _bytes(decoder: Decoder, tested: np.ndarray, data: Data, sampled: int) -> dict[str, Any]:

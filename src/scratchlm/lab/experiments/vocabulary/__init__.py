@@ -1,0 +1,1 @@
+"""`experiment vocabulary`: bits per byte over the number of tokens, and by kind of tokenizer."""
