@@ -107,6 +107,27 @@ def test_the_exercises_of_the_first_chapter_are_solved_by_their_folded_solutions
     assert chapter["check"](lambda loss: loss, lambda nats, text: 1.0, lambda logits, target: logits) == []
 
 
+@for_chapter("2")
+def test_the_second_chapter_gives_the_packages_tokens_by_hand(chapter: dict[str, Any]) -> None:
+    assert chapter["ids_of_ours"] == chapter["ids_of_package"]
+    assert chapter["lookup_gap"] == 0
+    assert chapter["windows_equal"]
+    assert chapter["inputs"].shape == (15, 64)
+
+
+@for_chapter("2")
+def test_what_the_second_chapter_claims_holds(chapter: dict[str, Any]) -> None:
+    assert chapter["unknown_words"] == 3
+    assert chapter["first_counts"]["e", "s"] == max(chapter["first_counts"].values()) == 9
+    assert 2 < chapter["bytes_per_token"] < 2.5
+    sizes = list(chapter["bits"])
+    assert sizes[0] < chapter["best_size"] < sizes[-1]
+    assert all("".join(pieces) == " blackberries" for pieces in chapter["word_cuts"].values())
+    assert chapter["equal_numbers"] == 0
+    assert chapter["alike"] > 0.95
+    assert chapter["overlapping"] == 59
+
+
 @for_chapter("3")
 def test_the_third_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str, Any]) -> None:
     assert chapter["loop_gap"] < 1e-6

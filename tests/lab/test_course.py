@@ -210,6 +210,6 @@ def test_the_solutions_in_the_written_file_are_the_gpt_in_one_file(tmp_path: Pat
             place = text.index(mark)
             indent = " " * (len(text[:place]) - len(text[:place].rstrip(" ")))
             head = text[: place - len(indent)].rstrip("\n").split("\n")[-1]  # the end of the docstring
-            body = kept[kept.index(head.strip()) + len(head.strip()) :].strip("\n")
+            body = kept[kept.rindex(head.strip()) + len(head.strip()) :].strip("\n")
             text = text[: place - len(indent)] + body + text[place + len(mark) :]
         assert text == source.read_text(encoding="utf-8")

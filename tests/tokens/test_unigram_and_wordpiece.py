@@ -18,6 +18,7 @@ from scratchlm.tokens.pieces_format import CONTINUES
 from scratchlm.tokens.pretrained import load_tokenizer
 from scratchlm.tokens.spelling import SPELLING, spell
 from scratchlm.tokens.unigram import UnigramTokenizer
+from scratchlm.tokens.vocabulary import WordPieceVocabulary
 from scratchlm.tokens.wordpiece import WordPieceTokenizer
 from scripts import SCRIPTS, fuzz
 
@@ -112,6 +113,15 @@ def test_a_continuation_is_another_token_than_a_beginning() -> None:
     beginning, *_, continuation = tokenizer.encode("able")[0], *tokenizer.encode("stable")
     assert beginning != continuation
     assert tokenizer.token_bytes(tokenizer.encode("##!")[0]) in (b"#", b"##", b"##!")
+
+
+def test_wordpiece_takes_the_longest_beginning_and_never_goes_back() -> None:
+    letters = [bytes([value]) for value in range(256)]
+    starts = {token: id for id, token in enumerate([*letters, b"un", b"unh"])}
+    within = {token: len(starts) + id for id, token in enumerate([*letters, b"happy"])}
+    tokenizer = WordPieceTokenizer(WordPieceVocabulary(starts, within, QWEN2, {}))
+    cut = [tokenizer.token_bytes(id).decode() for id in tokenizer.encode("unhappy")]
+    assert cut == ["unh", "a", "p", "p", "y"]
 
 
 def test_the_most_probable_cut_is_taken_not_the_longest_token() -> None:

@@ -10,7 +10,8 @@ def guessed(guess: float | Literal["skip"] | None, result: float, unit: str) -> 
     if guess is None:
         print("Your guess first: set it in the cell above. Then run this cell again.")
         return False
-    print(f"Result: {result:.3g} {unit}.", end=" ")
+    shown = f"{result:,.0f}" if float(result).is_integer() else f"{result:.3g}"
+    print(f"Result: {shown} {unit}.", end=" ")
     if guess == "skip":
         print("You skipped the guess.")
     else:

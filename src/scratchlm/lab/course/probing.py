@@ -50,7 +50,8 @@ def differentiated(
     result = function(*leaves)
     yield label, result
     wanted = {name: leaf for name, leaf in zip(names, leaves, strict=True) if leaf.requires_grad}
-    wanted |= dict(sorted(network.named_parameters())) if network is not None else {}
+    parameters = sorted(network.named_parameters()) if network is not None else []
+    wanted |= {name: weight for name, weight in parameters if weight.requires_grad}
     total = (result * numbers(*result.shape, seed=99)).sum()
     grads = torch.autograd.grad(total, list(wanted.values()), allow_unused=True) if total.requires_grad else ()
     for place, name in enumerate(wanted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scratchlm.lab.course.probes import attention, gpt, scalars, text, training
+from scratchlm.lab.course.probes import attention, gpt, scalars, text, training, tuning
 from scratchlm.lab.course.probing import Probe
 
 PROBES: Mapping[str, Probe] = {
@@ -13,4 +13,5 @@ PROBES: Mapping[str, Probe] = {
     **gpt.PROBES,
     **training.PROBES,
     **scalars.PROBES,
+    **tuning.PROBES,
 }
