@@ -350,7 +350,7 @@ def _(best_size, bits, guess_5, guessed, plt, vocabularies):
         )
         _axes.set(
             xscale="log", xlabel="tokens in the vocabulary", ylabel="bits per byte",
-            title="Too few, too many",
+            title="Too few, then enough",
         )  # fmt: skip
         _axes.set_xticks(list(bits), [f"{each:,}" for each in bits])
         _axes.minorticks_off()
@@ -361,8 +361,11 @@ def _(best_size, bits, guess_5, guessed, plt, vocabularies):
 @app.cell(hide_code=True)
 def _(mo):
     mo.md("""
-    This is the picture to keep. First the curve falls: longer tokens are cheaper for each byte. Then it rises: most tokens are too rare to be learned. ⚠️ Where the bottom lies depends on the text and the model. These models read two million bytes. Published ones read
-    a million times more, and have vocabularies of 50,000 to 250,000.
+    This is the picture to keep. First the curve falls: longer tokens are cheaper for each byte. Then it is flat. From 4,096 tokens to 16,384 nothing is gained, and that anything is lost could not be shown. What happened? Look at the last column. Of the largest
+    vocabulary most tokens stand less than ten times in the whole text. And its output layer is so wide that it had a third of the steps.
+
+    ⚠️ The second reason is the stronger one. Given as much *text* as the others, at twice the compute, the largest vocabulary needed fewer bits, not more. So a token too many costs time before it costs anything else. Published models read a million times
+    more text, their layers are much wider than ours, and they have vocabularies of 50,000 to 250,000.
 
     ## 6. Two other ways to cut
 
@@ -538,7 +541,7 @@ def _(mo):
     - A model sees ids, not letters. What is one token is decided before any training.
     - Bytes know everything and are long. Words are short and know nothing new.
     - ⭐ Byte-pair encoding merges the most frequent pair, again and again. Frequent words become one token, and any word can be written.
-    - 💡 A vocabulary trades length against rarity: bits per byte fall, then rise.
+    - 💡 A larger vocabulary makes rows shorter and steps dearer: at equal compute bits per byte fall, and then stay.
     - ⚠️ Losses per token of two tokenizers cannot be compared. Bits per byte can.
     - An embedding is a table of vectors. A lookup is a product with a one-hot vector. Places have vectors too.
     - 🔥 Targets are the inputs, moved on by one.

@@ -17,7 +17,7 @@ from scratchlm.base.files import read_json, write_json
 from scratchlm.base.reading import intact
 from scratchlm.tokens.merging import merges_hold
 from scratchlm.tokens.pieces_format import CONTINUES, read_unigram, read_wordpiece, unigram_model, wordpiece_model
-from scratchlm.tokens.spelling import DECODER, isolate, read_pattern, require_ids, spell, splits, unspell
+from scratchlm.tokens.spelling import DECODER, read_pattern, require_ids, spell, split_step, splits, unspell
 from scratchlm.tokens.vocabulary import (
     SPACE,
     BytePairVocabulary,
@@ -147,7 +147,7 @@ def _symbol_parts(vocabulary: SymbolVocabulary) -> Parts:
     names = {symbol: id for id, symbol in enumerate(vocabulary.symbols)} | dict(vocabulary.specials)
     # WordLevel requires an unknown token; one outside the vocabulary makes unknown symbols an error there as here.
     model = {"type": "WordLevel", "vocab": names, "unk_token": vocabulary.unknown or ""}
-    return None, isolate(vocabulary.pattern), {"type": "Fuse"}, model
+    return None, split_step(vocabulary.pattern), {"type": "Fuse"}, model
 
 
 def _sentencepiece_parts(vocabulary: SentencePieceVocabulary) -> Parts:

@@ -43,14 +43,14 @@ def unspell(text: str) -> bytes:
     return bytes([_VALUE[character] for character in text])
 
 
-def isolate(pattern: str) -> dict[str, Any]:
+def split_step(pattern: str) -> dict[str, Any]:
     """Return the step of a pre-tokenizer that makes each match of a pattern a chunk."""
     return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
 
 
 def splits(pattern: str) -> dict[str, Any]:
     """Return the pre-tokenizer that splits a text by a pattern and spells its bytes."""
-    return {"type": "Sequence", "pretokenizers": [isolate(pattern), BYTE_LEVEL]}
+    return {"type": "Sequence", "pretokenizers": [split_step(pattern), BYTE_LEVEL]}
 
 
 def read_pattern(data: Mapping[str, Any]) -> str:

@@ -58,7 +58,7 @@ def train(
     scores = seeds(words)
     while True:
         for _ in range(2):
-            scores = reestimated(scores, words)
+            scores = estimated(scores, words)
         if len(scores) + 1 <= vocabulary_size * 11 // 10:  # the library counts an unknown token too
             break
         fewer = pruned(scores, words, vocabulary_size)
@@ -107,7 +107,7 @@ def edges_of(word: str, scores: dict[str, float], unknown: float) -> list[Edge]:
     return edges
 
 
-def reestimated(scores: dict[str, float], words: Words) -> dict[str, float]:
+def estimated(scores: dict[str, float], words: Words) -> dict[str, float]:
     """Make one step of expectation maximisation, from how often each token is expected over all cuts of all words.
 
     The sums over cuts go forwards and backwards, as for a hidden Markov model (Baum et al. 1970). The digamma function
