@@ -35,7 +35,7 @@ Words = Sequence[tuple[str, int]]
 """Chunks of the text, and how often each occurs."""
 
 
-class Edge(NamedTuple):
+class PlacedToken(NamedTuple):
     """A token at a place of a word."""
 
     begin: int
@@ -61,7 +61,7 @@ def train(
             scores = estimated(scores, words)
         if len(scores) + 1 <= vocabulary_size * 11 // 10:  # the library counts an unknown token too
             break
-        fewer = pruned(scores, words, vocabulary_size)
+        fewer = smaller(scores, words, vocabulary_size)
         if len(fewer) == len(scores):  # all that are left are needed
             break
         scores = fewer
@@ -94,17 +94,17 @@ def seeds(words: Words) -> dict[str, float]:
     return {token: math.log(weight) - total for weight, token in ranked[:SEEDS]}
 
 
-def edges_of(word: str, scores: dict[str, float], unknown: float) -> list[Edge]:
+def tokens_within(word: str, scores: dict[str, float], unknown: float) -> list[PlacedToken]:
     """Return all tokens at all places of a word, by their beginning."""
-    edges = []
+    placed = []
     for begin in range(len(word)):
         for end in range(begin + 1, min(len(word), begin + LONGEST) + 1):
             token = word[begin:end]
             if token in scores:
-                edges.append(Edge(begin, end, token, scores[token]))
+                placed.append(PlacedToken(begin, end, token, scores[token]))
         if word[begin] not in scores:
-            edges.append(Edge(begin, begin + 1, "", unknown))
-    return edges
+            placed.append(PlacedToken(begin, begin + 1, "", unknown))
+    return placed
 
 
 def estimated(scores: dict[str, float], words: Words) -> dict[str, float]:
@@ -116,17 +116,17 @@ def estimated(scores: dict[str, float], words: Words) -> dict[str, float]:
     unknown = min(scores.values()) - UNKNOWN
     expected = dict.fromkeys(scores, 0.0)
     for word, count in words:
-        edges = edges_of(word, scores, unknown)
+        placed = tokens_within(word, scores, unknown)
         forward = [0.0] + [-math.inf] * len(word)
-        for edge in edges:
-            forward[edge.end] = _add(forward[edge.end], forward[edge.begin] + edge.score)
+        for each in placed:
+            forward[each.end] = _add(forward[each.end], forward[each.begin] + each.score)
         backward = [-math.inf] * len(word) + [0.0]
-        for edge in reversed(edges):
-            backward[edge.begin] = _add(backward[edge.begin], backward[edge.end] + edge.score)
-        for edge in edges:
-            if edge.token:
-                share = math.exp(forward[edge.begin] + edge.score + backward[edge.end] - forward[-1])
-                expected[edge.token] += count * share
+        for each in reversed(placed):
+            backward[each.begin] = _add(backward[each.begin], backward[each.end] + each.score)
+        for each in placed:
+            if each.token:
+                share = math.exp(forward[each.begin] + each.score + backward[each.end] - forward[-1])
+                expected[each.token] += count * share
     kept = {token: times for token, times in expected.items() if times >= RARE}
     total = float(digamma(sum(kept.values())))
     return {token: float(digamma(times)) - total for token, times in kept.items()}
@@ -138,7 +138,7 @@ def _add(left: float, right: float) -> float:
     return high if low == -math.inf else high + math.log1p(math.exp(low - high))
 
 
-def pruned(scores: dict[str, float], words: Words, vocabulary_size: int) -> dict[str, float]:
+def smaller(scores: dict[str, float], words: Words, vocabulary_size: int) -> dict[str, float]:
     """Drop tokens that no best cut has, then those without which the text becomes least improbable.
 
     The loss of a token is estimated: its places get the second best cut of the token itself.
@@ -146,13 +146,13 @@ def pruned(scores: dict[str, float], words: Words, vocabulary_size: int) -> dict
     unknown = min(scores.values()) - UNKNOWN
     used: Counter[str] = Counter()
     for word, count in words:
-        for token in best_cuts(word, edges_of(word, scores, unknown))[0]:
+        for token in best_cuts(word, tokens_within(word, scores, unknown))[0]:
             used[token] += count
     everything, chunks = sum(used.values()), sum(count for _, count in words)
     kept: dict[str, float] = {}
     losses: list[tuple[float, str]] = []
     for token, score in scores.items():
-        cuts = best_cuts(token, edges_of(token, scores, unknown))
+        cuts = best_cuts(token, tokens_within(token, scores, unknown))
         splits_itself = len(cuts[0]) > 1
         if len(cuts) > 1 and not splits_itself and used[token]:
             # The library adds as many tokens as there are in the vocabulary, not as many as the second cut has.
@@ -170,13 +170,13 @@ def pruned(scores: dict[str, float], words: Words, vocabulary_size: int) -> dict
     return kept
 
 
-def best_cuts(word: str, edges: Sequence[Edge]) -> list[list[str]]:
+def best_cuts(word: str, placed: Sequence[PlacedToken]) -> list[list[str]]:
     """Return the best cut of a word, and the second best where there is one."""
     best: list[list[tuple[float, list[str]]]] = [[] for _ in range(len(word) + 1)]
     best[0].append((0.0, []))
-    for edge in edges:
-        cuts = [(score + edge.score, [*cut, edge.token]) for score, cut in best[edge.begin]]
-        best[edge.end] = sorted([*best[edge.end], *cuts], key=lambda each: -each[0])[:2]
+    for each in placed:
+        cuts = [(score + each.score, [*cut, each.token]) for score, cut in best[each.begin]]
+        best[each.end] = sorted([*best[each.end], *cuts], key=lambda each: -each[0])[:2]
     return [cut for _, cut in best[-1]]
 
 
