@@ -33,6 +33,7 @@ from scratchlm.compiled.decoder import unsupported
 from scratchlm.config.flags import SHORT
 from scratchlm.lab.catalogue import EXPERIMENTS
 from scratchlm.lab.quiz.cards import built_in
+from scratchlm.model import minimal
 from scratchlm.model.decoder import initialise
 from scratchlm.pretraining.depth_scaling import is_published
 from scratchlm.weights.checkpoint import save_model
@@ -332,6 +333,7 @@ SMALL = {
     "finetune instruct": {"--steps": "2", "--scored": "2", "--reply-tokens": "4"},
     "finetune prefer": {"--epochs": "1"},
     "evaluate": {"--limit": "3", "--answer-tokens": "4"},
+    "learn train": {"--steps": "2"},
 }
 """What is put in the place of longer work."""
 ONLY_PARSED = ("doctor", "quickstart", "timelapse", "finetune reinforce", "import", "serve")
@@ -416,6 +418,8 @@ def follow(words: list[str], toys: Path, capsys: pytest.CaptureFixture[str]) -> 
     out = out_of(arguments)
     if out is not None and out.exists() and out.is_dir():
         shutil.rmtree(out)
+    if command.program == "learn train":  # the reader has solved all exercises by then
+        shutil.copyfile(minimal.__file__, "gpt.py")
     if less is not None:
         program = command.program.split()
         code, _, err = run(capsys, *program, *less)
