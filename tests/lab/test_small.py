@@ -111,7 +111,6 @@ HOLD = {
     "ladder-translate": {"rules-beat-copying"},
     "ablations": {"parts-sum", "gradient-foretells", "much-noise-destroys"},
     "scaling": {"parameters-help", "laws-beat-baselines"},
-    "tasks": {"rival-wins-somewhere"},
     "compare-reading": {"half-stay-unanswered"},
     "objective": {"begins-by-guessing", "sub-words-win"},
     "context": {"attention-carries-context"},
