@@ -193,6 +193,61 @@ def test_what_the_fifth_chapter_claims_holds(chapter: dict[str, Any]) -> None:
     assert kept.gt(0).tolist() == [True, True, False, False]
 
 
+@for_chapter("6")
+def test_the_sixth_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str, Any]) -> None:
+    assert max(chapter[gap] for gap in ("score_gap", "padding_gap", "f1_gap")) < 1e-4
+    assert chapter["head_numbers"] == 192
+    assert chapter["fresh_loss"] == pytest.approx(math.log(2), abs=0.3)
+    assert chapter["f1_of_messages"] == pytest.approx(20 / 33)
+
+
+@for_chapter("6")
+def test_what_the_sixth_chapter_claims_holds(chapter: dict[str, Any]) -> None:
+    assert 0.5 < chapter["padding_share"] < 0.7
+    assert chapter["changed_by_last"] == 1
+    assert chapter["changed_by_first"] == chapter["tokens_of_message"] == 5
+    shares = chapter["by_learner"]
+    assert min(known for known, _ in shares.values()) > 0.95
+    assert shares["after reading"][1] > 0.9
+    assert all(0.3 < shares[name][1] < 0.7 for name in ("counting", "random weights"))
+    nouns = {of: each.mean(0) for of, each in chapter["noun_shares"].items()}
+    assert chapter["head_share"] > 0.75
+    assert chapter["head_share"] > nouns["noun at the end", "all", 1.0][1] + 0.05
+    assert nouns["noun at the end", "all", 1.0][0] > 0.98
+    assert max(nouns["whole sentence", "head alone", rate][0] for rate in (0.3, 1.0)) < 0.9
+    assert max(nouns["whole sentence", "head alone", rate][1] for rate in (0.3, 1.0)) < 0.65
+    assert nouns["whole sentence", "all", 1.0][0] > 0.98 > 0.8 > nouns["whole sentence", "all", 1.0][1]
+    assert chapter["accuracies"] == [0.87, 0.87]
+    recalls = [chapter["at_threshold"](least)[1] for least in (0.2, 0.3, 0.5)]
+    assert recalls == sorted(recalls, reverse=True)
+    assert chapter["mean_sureness"][0] > chapter["rest_right"] + 0.1
+    assert chapter["calibration"][1] < chapter["calibration"][0] / 1.5
+    assert (chapter["raw"].argmax(1) == chapter["cooled"].argmax(1)).all()
+
+
+@for_chapter("7")
+def test_the_seventh_chapter_gives_the_packages_numbers_by_hand(chapter: dict[str, Any]) -> None:
+    assert chapter["reply_loss_gap"] < 1e-4
+    assert chapter["learned_share"] == pytest.approx(1 / 3, abs=0.1)
+    assert chapter["times_as_much"] == pytest.approx(9)
+
+
+@for_chapter("7")
+def test_what_the_seventh_chapter_claims_holds(chapter: dict[str, Any]) -> None:
+    chances = chapter["chances_by_step"]
+    assert chances[0][0] < 0.001 < 0.8 < chances[250][0]
+    assert max(elsewhere for _, elsewhere in chances.values()) < 0.1
+    assert 5 < chapter["first_over_half"] <= 40
+    assert chapter["after_ended"]
+    assert not chapter["before_ended"]
+    asked, mistakes = "names who was asked about", chapter["by_mistake"]
+    assert chapter["by_model"]["before"]["ends"] < 0.1 < 0.9 < mistakes["none"]["ends"]
+    assert mistakes["the end is not learned"]["ends"] == 0
+    assert mistakes["another form"][asked] < 0.1 < 0.6 < mistakes["none"][asked]
+    assert mistakes["everything is learned"]["ends"] > 0.9
+    assert mistakes["none"]["right"] < 0.5
+
+
 @for_chapter("A")
 def test_appendix_a_gives_torchs_numbers_by_hand(chapter: dict[str, Any]) -> None:
     assert max(chapter[gap] for gap in ("product_gap", "scalar_gap", "softmax_gap", "table_gap")) < 1e-5
